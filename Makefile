@@ -1,0 +1,39 @@
+# `make` alone lists the targets. ARGS passes through: make repro ARGS="--force train", make test ARGS="-k pool".
+
+PYTHON ?= python3
+ARGS ?=
+VENV := .venv
+INSTALLED := $(VENV)/.installed
+export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
+
+.DEFAULT_GOAL := help
+.PHONY: help repro test ui clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+repro: $(INSTALLED) ## run the pipeline: download, preprocess, train, evaluate, export (what is up to date is not run again)
+	dvc repro $(ARGS)
+
+test: $(INSTALLED) ## run the linter, the type checker, the import contract and the tests
+	ruff check .
+	ruff format --check .
+	mypy
+	lint-imports
+	pytest $(ARGS)
+
+ui: $(INSTALLED) ## browse the runs in MLflow, at http://127.0.0.1:5000 unless ARGS says otherwise
+	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true \
+	mlflow ui --workers 1 --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} $(ARGS)
+
+clean: ## remove what make can make again; keeps your pictures, MLflow's runs and DVC's cache
+	rm -rf $(VENV) data models .checkpoints .downloads .mlflow.lock .hypothesis .*_cache src/*.egg-info
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# The one set-up, for every target: run again only when the dependencies change.
+$(INSTALLED): pyproject.toml requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed: make PYTHON=python3.12" if sys.version_info < (3, 11) else 0)'
+	@echo "installing into $(VENV): some minutes, about 7 GB"
+	$(PYTHON) -m venv $(VENV)
+	$(VENV)/bin/python -m pip install --quiet --disable-pip-version-check --constraint requirements.lock --editable '.[dev]'
+	@touch $(INSTALLED)

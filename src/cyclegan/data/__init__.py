@@ -1,0 +1,1 @@
+"""From raw picture files to batches on a device."""

@@ -1,0 +1,129 @@
+"""What training step t uses: which pictures, crops, flips and places of the history pools. A function of (seed, t)."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import numpy.typing as npt
+
+from cyclegan import randomness
+
+Ints = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class View:
+    """The pictures of one domain in one step, each array [N].
+
+    Attributes:
+        index: which pictures of the training set.
+        top, left: where to crop, as a fraction in [0, 1) of the room there is.
+        flip: whether to mirror left to right.
+    """
+
+    index: Ints
+    top: npt.NDArray[np.float64]
+    left: npt.NDArray[np.float64]
+    flip: npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class PoolQuery:
+    """What the history pool of one domain does in one step, each array [N] (see `query_pool`).
+
+    Attributes:
+        from_pool: whether the discriminator is shown a stored picture instead of a fresh one.
+        read_slot: the slot of that stored picture.
+        read_fresh: otherwise, the fresh picture's place in the batch.
+        write_slot: the slot that takes this batch's picture i; `size` means that it is not kept.
+    """
+
+    from_pool: npt.NDArray[np.bool_]
+    read_slot: Ints
+    read_fresh: Ints
+    write_slot: Ints
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """Everything random in one step."""
+
+    A: View
+    B: View
+    pool_A: PoolQuery  # over fake_A
+    pool_B: PoolQuery  # over fake_B
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Unaligned sampling as the reference implementation does it (`unaligned_dataset.py`, `serial_batches` off).
+
+    An epoch goes once through max(|A|, |B|) positions in a new random order; position p takes picture p mod |A| of A, and
+    a picture of B at random. The last batch of an epoch is filled up from the epoch's start, so that all are of one size.
+    """
+
+    seed: int
+    n_A: int
+    n_B: int
+    batch_size: int
+    pool_size: int
+    flip: bool
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimizer steps an epoch."""
+        return -(-max(self.n_A, self.n_B) // self.batch_size)
+
+    def decisions(self, step: int) -> Decisions:
+        """All that step `step` (from 0) draws."""
+        epoch, position = divmod(step, self.steps_per_epoch)
+        order = _epoch_order(self.seed, epoch, max(self.n_A, self.n_B))
+        places = np.arange(position * self.batch_size, (position + 1) * self.batch_size) % len(order)
+        rng = randomness.generator(self.seed, "step", step)
+        index_B = rng.integers(self.n_B, size=self.batch_size)
+        return Decisions(
+            A=self._view(rng, order[places] % self.n_A),
+            B=self._view(rng, index_B),
+            pool_A=query_pool(rng, self.pool_size, step * self.batch_size, self.batch_size),
+            pool_B=query_pool(rng, self.pool_size, step * self.batch_size, self.batch_size),
+        )
+
+    def _view(self, rng: np.random.Generator, index: Ints) -> View:
+        top, left = rng.random((2, len(index)))
+        return View(index, top, left, (rng.random(len(index)) < 0.5) & self.flip)
+
+
+def query_pool(rng: np.random.Generator, size: int, seen: int, n: int) -> PoolQuery:
+    """Draw what a history pool of `size` slots, shown `seen` pictures before, does with the next `n`.
+
+    The rule of the reference implementation (`image_pool.py`, after Shrivastava et al. 2017), picture by picture: until
+    the pool is full a picture is stored and shown; then, with probability 1/2, a random stored picture is shown and
+    replaced by the fresh one; otherwise the fresh one is shown and not kept. Drawing it here leaves plain indexing for
+    the device.
+    """
+    swap, slots = rng.random(n) < 0.5, rng.integers(max(size, 1), size=n)
+    from_pool = np.zeros(n, dtype=bool)
+    read_slot = np.zeros(n, dtype=np.int64)
+    read_fresh = np.arange(n)
+    write_slot = np.full(n, size)
+    holder: dict[int, int] = {}  # slots written within this batch -> the batch's picture that lies there now
+    for i in range(n):
+        if seen + i < size:
+            slot = seen + i
+        elif size > 0 and swap[i]:
+            slot = int(slots[i])
+            if slot in holder:
+                read_fresh[i] = holder[slot]
+                write_slot[holder[slot]] = size
+            else:
+                from_pool[i], read_slot[i] = True, slot
+        else:
+            continue
+        write_slot[i] = slot
+        holder[slot] = i
+    return PoolQuery(from_pool, read_slot, read_fresh, write_slot)
+
+
+@lru_cache(maxsize=2)
+def _epoch_order(seed: int, epoch: int, length: int) -> Ints:
+    return randomness.generator(seed, "epoch", epoch).permutation(length)

@@ -1,0 +1,181 @@
+"""Prepared pictures as packed pixels: one flat uint8 file a set, and one manifest that says where each picture lies.
+
+A prepared folder holds
+
+    trainA.u8 ...   the pixels of one set, picture after picture, each [H, W, C]
+    manifest.csv    a row a picture: set, file, digest, original size and mode, offset, height, width
+    dataset.json    channels, statistics, provenance, the SHA-256 of each file above, and the digest of them all
+"""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+import torch
+from torch import Tensor
+
+from cyclegan import images
+from cyclegan.data.checks import Good
+from cyclegan.data.layout import Domain, Split
+from cyclegan.errors import UserError
+
+MANIFEST = "manifest.csv"
+SUMMARY = "dataset.json"
+FORMAT = 1
+
+
+class Writer:
+    """Packs pictures, in the order they are added, into `folder`, and sums up their colours on the way."""
+
+    def __init__(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        self.folder = folder
+        self.rows: list[dict[str, object]] = []
+        self.moments: dict[str, Moments] = {}
+
+    def add(self, good: Good) -> None:
+        """Append a picture as it is to be stored."""
+        pixels = good.pixels
+        name = f"{good.picture.split}{good.picture.domain}"
+        with (self.folder / f"{name}.u8").open("ab") as file:
+            offset = file.tell()
+            file.write(np.ascontiguousarray(pixels).data)
+        self.moments.setdefault(name, Moments(pixels.shape[2])).add(pixels)
+        self.rows.append(
+            {
+                "domain": good.picture.domain,
+                "split": good.picture.split,
+                "file": good.picture.name,
+                "sha256": good.sha256,
+                "original_width": good.original.width,
+                "original_height": good.original.height,
+                "original_mode": good.original.mode,
+                "offset": offset,
+                "height": pixels.shape[0],
+                "width": pixels.shape[1],
+            }
+        )
+
+    def finish(self, source: dict[str, Any], skipped: list[tuple[str, str]]) -> dict[str, Any]:
+        """Write the manifest and dataset.json, with the pictures left out and why; returns what the latter holds."""
+        manifest = pd.DataFrame(self.rows)
+        manifest.to_csv(self.folder / MANIFEST, index=False, lineterminator="\n")
+        files = sorted(path for path in self.folder.iterdir() if path.name != SUMMARY)
+        digests = {path.name: sha256_of(path) for path in files}
+        summary = {
+            "format": FORMAT,
+            "digest": hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest(),
+            "source": source,
+            "skipped": skipped,
+            "sets": {name: asdict(moments.summary()) for name, moments in self.moments.items()},
+            "files": digests,
+        }
+        text = json.dumps(summary, indent=2, ensure_ascii=False) + "\n"
+        (self.folder / SUMMARY).write_text(text, encoding="utf-8")
+        return summary
+
+
+@dataclass(frozen=True)
+class SetSummary:
+    """One set: how many pictures, how many channels, and each channel's mean and standard deviation in levels 0..255."""
+
+    pictures: int
+    channels: int
+    mean: list[float]
+    std: list[float]
+
+
+class Moments:
+    """Exact integer sums, so that the order of the pictures does not matter."""
+
+    def __init__(self, channels: int) -> None:
+        self.pictures = self.pixels = 0
+        self.sums = [0] * channels
+        self.squares = [0] * channels
+
+    def add(self, pixels: images.Pixels) -> None:
+        levels = pixels.reshape(-1, pixels.shape[2]).astype(np.int64)
+        self.pictures += 1
+        self.pixels += len(levels)
+        self.sums = [old + int(new) for old, new in zip(self.sums, levels.sum(0), strict=True)]
+        self.squares = [old + int(new) for old, new in zip(self.squares, (levels**2).sum(0), strict=True)]
+
+    def summary(self) -> SetSummary:
+        means = [total / self.pixels for total in self.sums]
+        spreads = [(square / self.pixels - mean**2) ** 0.5 for square, mean in zip(self.squares, means, strict=True)]
+        return SetSummary(self.pictures, len(means), [round(m, 3) for m in means], [round(s, 3) for s in spreads])
+
+
+class PixelSet:
+    """The pictures of one set, read from a memory map: nothing is loaded before it is used."""
+
+    def __init__(self, pixels: npt.NDArray[np.uint8], manifest: pd.DataFrame, channels: int) -> None:
+        self.pixels = pixels
+        self.channels = channels
+        self.files: list[str] = manifest["file"].tolist()
+        self.offsets: list[int] = manifest["offset"].tolist()
+        self.heights: list[int] = manifest["height"].tolist()
+        self.widths: list[int] = manifest["width"].tolist()
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def __getitem__(self, index: int) -> images.Pixels:
+        """uint8 [H, W, C], a view of the memory map."""
+        height, width = self.heights[index], self.widths[index]
+        start = self.offsets[index]
+        return self.pixels[start : start + height * width * self.channels].reshape(height, width, self.channels)
+
+    def tensor(self, start: int, stop: int) -> Tensor:
+        """Pictures start..stop-1, which must share one size, as float32 [N, C, H, W] in [-1, 1]."""
+        stack = np.stack([self[index] for index in range(start, min(stop, len(self)))])
+        return images.to_tensor(torch.from_numpy(stack))
+
+
+class Store:
+    """A prepared folder, opened for reading.
+
+    Raises:
+        UserError: there is none, it is of another format, or a file is not the one that was prepared.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        try:
+            self.summary: dict[str, Any] = json.loads((folder / SUMMARY).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UserError(f"there is no prepared data in {folder}; run `dvc repro preprocess`") from None
+        if self.summary["format"] != FORMAT:
+            raise UserError(f"{folder} has format {self.summary['format']}, not {FORMAT}; run `dvc repro -f preprocess`")
+        for name, digest in self.summary["files"].items():
+            if not (folder / name).is_file() or sha256_of(folder / name) != digest:
+                raise UserError(f"{folder / name} is not the file that was prepared; run `dvc repro -f preprocess`")
+        self.folder = folder
+        self.manifest = pd.read_csv(folder / MANIFEST, dtype={"file": str}, keep_default_na=False)
+
+    @property
+    def digest(self) -> str:
+        """SHA-256 of all that is prepared."""
+        return str(self.summary["digest"])
+
+    @property
+    def paired_test(self) -> bool:
+        """Whether picture i of testA and picture i of testB are a true pair."""
+        return bool(self.summary["source"]["paired_test"])
+
+    def open(self, split: Split, domain: Domain) -> PixelSet:
+        """The set of a split and a domain."""
+        name = f"{split}{domain}"
+        rows = self.manifest[(self.manifest["split"] == split) & (self.manifest["domain"] == domain)]
+        pixels = np.memmap(self.folder / f"{name}.u8", dtype=np.uint8, mode="r")
+        return PixelSet(pixels, rows, self.summary["sets"][name]["channels"])
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -1,0 +1,54 @@
+"""Which device and which precision PyTorch computes with."""
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Literal
+
+import torch
+
+from cyclegan.errors import UserError
+
+Precision = Literal["float32", "bf16"]
+
+
+def choose_device(wanted: str) -> torch.device:
+    """`auto` is CUDA, then MPS, then the CPU; anything else is taken at its word.
+
+    Raises:
+        UserError: the wanted device is not there.
+    """
+    if wanted == "auto":
+        kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
+        return torch.device(kind)
+    device = torch.device(wanted)
+    there = {
+        "cpu": True,
+        "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
+        "mps": torch.backends.mps.is_available(),
+    }
+    if not there[device.type]:
+        raise UserError(f"runtime.device is {wanted} in params.yaml, but PyTorch sees no such device; set it to auto")
+    return device
+
+
+def choose_precision(wanted: Literal["auto", "float32", "bf16"], device: torch.device) -> Precision:
+    """`auto` is bf16 where the hardware multiplies it natively (recent NVIDIA GPUs and CPUs), float32 elsewhere."""
+    if wanted != "auto":
+        return wanted
+    if device.type == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
+    if device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():  # noqa: SLF001
+        return "bf16"
+    return "float32"
+
+
+def autocast(precision: Precision, device: torch.device) -> AbstractContextManager[None]:
+    """The context in which networks run; it can be entered again and again."""
+    if precision == "float32":
+        return nullcontext()
+    return torch.autocast(device.type, torch.bfloat16)
+
+
+def make_deterministic() -> None:
+    """Same inputs, same bytes on the same kind of machine; an operation that cannot promise it warns."""
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.backends.cudnn.benchmark = False

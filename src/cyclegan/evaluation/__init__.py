@@ -1,0 +1,1 @@
+"""Scores whose names say their protocol, each beside what a trivial answer would score."""

@@ -1,0 +1,81 @@
+"""The arithmetic of each score, torchmetrics' wherever it has it."""
+
+import math
+import warnings
+
+import torch
+from torch import Tensor, nn
+from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
+from torchmetrics.image.fid import FrechetInceptionDistance
+from torchmetrics.image.kid import KernelInceptionDistance
+
+from cyclegan.evaluation.features import FEATURES
+
+RANGE = 2.0  # pictures span [-1, 1]
+
+
+class _AlreadyFeatures(nn.Module):
+    """Stands where torchmetrics expects a feature network: it is given features."""
+
+    num_features = FEATURES
+
+    def forward(self, features: Tensor) -> Tensor:
+        return features
+
+
+def fid(real: Tensor, fake: Tensor) -> float:
+    """Frechet Inception Distance (Heusel et al. 2017) of two sets of features [N, 2048]; covariances divide by N - 1.
+
+    With few pictures it is biased upwards: compare it only between sets of equal sizes.
+    """
+    metric = FrechetInceptionDistance(feature=_AlreadyFeatures())
+    metric.update(real, real=True)
+    metric.update(fake, real=False)
+    return float(metric.compute())
+
+
+def kid_x1000(real: Tensor, fake: Tensor, subsets: int, subset_size: int, seed: int) -> float:
+    """Kernel Inception Distance (Binkowski et al. 2018) x 1000: unbiased MMD^2, kernel (x.y / 2048 + 1)^3.
+
+    Args:
+        real, fake: features [N, 2048] and [M, 2048].
+        subsets: how many random subsets.
+        subset_size: pictures in each; at most min(N, M) are taken.
+        seed: of the drawing of the subsets.
+    """
+    size = min(subset_size, len(real), len(fake))
+    with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # torchmetrics warns that it keeps all features
+        torch.manual_seed(seed)
+        metric = KernelInceptionDistance(feature=_AlreadyFeatures(), subsets=subsets, subset_size=size)
+        metric.update(real, real=True)
+        metric.update(fake, real=False)
+        return float(metric.compute()[0]) * 1000
+
+
+def l1(output: Tensor, target: Tensor) -> list[float]:
+    """Mean absolute difference of each picture, [N, C, H, W] in [-1, 1]: 0 is equal, 2 is black for white."""
+    values: list[float] = (output - target).abs().mean(dim=(1, 2, 3)).tolist()
+    return values
+
+
+def psnr(output: Tensor, target: Tensor) -> list[float]:
+    """Peak signal-to-noise ratio of each picture in dB, over a range of 2; infinite where they are equal."""
+    values: list[float] = peak_signal_noise_ratio(
+        output, target, data_range=RANGE, reduction="none", dim=(1, 2, 3)
+    ).tolist()
+    return values
+
+
+def ssim(output: Tensor, target: Tensor) -> list[float]:
+    """Structural similarity of each picture (Wang et al. 2004, Gaussian window of 11 px and sigma 1.5), at most 1."""
+    values = structural_similarity_index_measure(output, target, data_range=RANGE, reduction="none")
+    assert isinstance(values, Tensor)
+    result: list[float] = values.reshape(-1).tolist()
+    return result
+
+
+def mean(values: list[float]) -> float | None:
+    """The mean to six significant digits; None where it is infinite, as the PSNR of equal pictures is."""
+    value = math.fsum(values) / len(values)
+    return float(f"{value:.6g}") if math.isfinite(value) else None

@@ -1,0 +1,114 @@
+"""The model card: what a person needs to know before using the exported generators."""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from cyclegan.export.formats import ONNX_FILE, PROGRAM_FILE
+from cyclegan.models.weights import GeneratorSpec
+
+MEANINGS = {
+    "fid_legacy_test": "FID with pytorch-fid's resizing, real test against translated test pictures (lower is better)",
+    "kid_x1000_test": "KID x 1000, same features (lower is better)",
+    "cycle_l1": "|back(forth(x)) - x|, on [-1, 1] (lower is better)",
+    "cycle_psnr": "the same as PSNR in dB",
+    "cycle_ssim": "the same as SSIM",
+    "pair_l1": "|output - truth| on held-out true pairs, on [-1, 1] (lower is better)",
+    "pair_psnr": "the same as PSNR in dB",
+    "pair_ssim": "the same as SSIM",
+}
+
+
+def model_card(
+    specs: Mapping[str, GeneratorSpec],
+    training: Mapping[str, Any],
+    scores: Mapping[str, Any],
+    parity: Mapping[str, Mapping[str, float]],
+    opset: int,
+    commit: str | None = None,
+) -> str:
+    """The card as Markdown; it depends on its arguments alone.
+
+    Args:
+        specs: the exported generators by name.
+        training: what the train stage wrote into training.json.
+        scores: the metrics of the evaluate stage.
+        parity: largest difference from the eager network, by generator and file.
+        opset: of the ONNX files.
+        commit: the commit that was checked out. None in a file that DVC records: such a file is committed after it is
+            made, so the card can only say how to find its commit.
+    """
+    spec = next(iter(specs.values()))
+    source, data = training["source"], training["data"]
+    held_out = scores["pictures"]
+    commit_line = f"`{commit}`" if commit else f"`git log -S {spec.train_key[:16]} -- metrics/train.json` names it"
+    return f"""\
+# CycleGAN generators: {source["name"]}
+
+`G_AB` translates {source["domain_A"]} (A) into {source["domain_B"]} (B); `G_BA` the other way. They were trained without
+pairs, on {data["trainA"]} and {data["trainB"]} pictures.
+
+## Use
+
+    cyclegan translate --model G_AB INPUT OUTPUT
+
+Input and output are float32 `[N, C, H, W]` in [-1, 1]; H and W are multiples of {spec.stride}. Trained on squares
+of {spec.size} px: expect less of other scales. Each folder holds the same network as safetensors weights with
+`generator.json`, as ONNX (opset {opset}) and as a `torch.export` program.
+
+| generator | architecture | channels | weights | ONNX differs by | torch.export differs by |
+| --- | --- | --- | --- | --- | --- |
+{_generator_rows(specs, parity)}
+
+Differences are the largest of any output value from the network run eagerly in float32, over several sizes.
+
+## Scores
+
+On {held_out["test_A"]} and {held_out["test_B"]} held-out pictures, beside copying the input and answering the mean colour.
+
+{_score_table("A_to_B", scores["A_to_B"])}
+
+{_score_table("B_to_A", scores["B_to_A"])}
+
+## Data
+
+- Source: {source["name"]}. {source["attribution"]}.
+- Licence of the pictures: {source["licence"]}. Whether it binds the weights and their outputs is for you to judge.
+- Digest of the prepared pictures: `{data["digest"]}`
+
+## Origin
+
+- Training: `{spec.train_key}` (the SHA-256 of its parameters, data and code, and a tag of its MLflow run)
+- Commit: {commit_line}
+
+| parameter | value |
+| --- | --- |
+{_parameter_rows(training["params"])}
+
+## Limits
+
+A CycleGAN learns to look like the other domain and to be undone; nothing makes it true. It may invent or lose content, and
+a good cycle score does not show it. Do not draw medical or other weighty conclusions from its pictures.
+"""
+
+
+def _generator_rows(specs: Mapping[str, GeneratorSpec], parity: Mapping[str, Mapping[str, float]]) -> str:
+    rows = []
+    for name, spec in specs.items():
+        architecture = f"{spec.netG}, ngf {spec.ngf} | {spec.channels_in} -> {spec.channels_out} | {spec.weights}"
+        differences = " | ".join(f"{parity[name][file]:.1e}" for file in (ONNX_FILE, PROGRAM_FILE))
+        rows.append(f"| {name} | {architecture} | {differences} |")
+    return "\n".join(rows)
+
+
+def _score_table(direction: str, columns: Mapping[str, Mapping[str, float | None]]) -> str:
+    rows = [f"| {direction} | {' | '.join(columns)} | meaning |", "| --- " * (len(columns) + 2) + "|"]
+    for name in columns["model"]:
+        values = [columns[column][name] for column in columns]
+        cells = ["-" if value is None else f"{value:.4g}" for value in values]
+        rows.append(f"| {name} | {' | '.join(cells)} | {MEANINGS[name]} |")
+    return "\n".join(rows)
+
+
+def _parameter_rows(params: Mapping[str, Any]) -> str:
+    return "\n".join(f"| {name} | {json.dumps(value)} |" for name, value in params.items())

@@ -1,0 +1,139 @@
+"""Picture files through one generator: same names, same sizes."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from cyclegan import images
+from cyclegan.errors import UserError
+from cyclegan.models.generators import STRIDE
+from cyclegan.models.weights import load_generator
+
+SMALLEST = 2 * STRIDE  # px: the residual blocks pad by reflection and need two rows and columns
+
+
+@dataclass(frozen=True)
+class Translator:
+    """A generator, ready for pictures of any size.
+
+    Attributes:
+        run: float32 [1, C, H, W] in [-1, 1] -> [1, C', H, W], H and W multiples of `STRIDE`, on the CPU.
+        channels: C, 1 or 3.
+    """
+
+    run: Callable[[Tensor], Tensor]
+    channels: int
+
+    def __call__(self, pixels: images.Pixels) -> images.Pixels:
+        """uint8 [H, W, C] -> uint8 [H, W, C']: padded by reflection to what the network can take, and cropped back."""
+        height, width = pixels.shape[:2]
+        pad = [(0, max(SMALLEST, -(-side // STRIDE) * STRIDE) - side) for side in (height, width)]
+        padded = np.pad(pixels, [*pad, (0, 0)], mode="reflect")
+        output = self.run(images.to_tensor(torch.from_numpy(padded)[None]))
+        result: images.Pixels = images.to_uint8(output)[0, :height, :width].numpy()
+        return result
+
+
+def load(model: Path, device: torch.device) -> Translator:
+    """Load a generator's folder, as train and export write it, or an ONNX file (which runs on the CPU).
+
+    Raises:
+        UserError: neither, or damaged.
+    """
+    if not model.exists():
+        raise UserError(
+            f"there is no model {model}; give a generator's folder such as models/exported/G_AB, or an ONNX file"
+        )
+    if model.suffix.lower() == ".onnx":
+        return _load_onnx(model)
+    network, spec = load_generator(model, device)
+
+    @torch.no_grad()
+    def run(pictures: Tensor) -> Tensor:
+        output: Tensor = network(pictures.to(device))
+        return output.cpu()
+
+    return Translator(run, spec.channels_in)
+
+
+def _load_onnx(path: Path) -> Translator:
+    import onnxruntime
+
+    try:
+        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    except Exception as error:  # ONNX Runtime's errors share no base but this
+        raise UserError(f"{path} is not a readable ONNX model: {error}; export it again") from None
+    (entry,) = session.get_inputs()
+    channels = entry.shape[1] if len(entry.shape) == 4 else None
+    if channels not in (1, 3):
+        raise UserError(
+            f"{path} takes inputs of shape {entry.shape}, not [N, 1 or 3, H, W]; it is no generator of this project"
+        )
+    return Translator(
+        lambda pictures: torch.from_numpy(np.asarray(session.run(None, {entry.name: pictures.numpy()})[0])), channels
+    )
+
+
+def translate_files(
+    translator: Translator, source: Path, target: Path, short_side: int | None = None
+) -> Iterator[tuple[Path, str | None]]:
+    """Translate a picture, or every picture below a folder into a folder of the same structure.
+
+    Args:
+        source: a file or a folder.
+        target: where to write; for a single file, a file or an existing folder.
+        short_side: resize so that the shorter side has so many px first; None keeps the size.
+
+    Yields:
+        each picture's path, and why it could not be translated (None if it was).
+
+    Raises:
+        UserError: nothing to translate, or the output would overwrite the input.
+    """
+    for path, place in _places(source, target):
+        try:
+            pixels = images.read(path, translator.channels)
+            place.parent.mkdir(parents=True, exist_ok=True)
+            images.write(place, translator(_resized(pixels, short_side)))
+        except images.BadImageError as error:
+            yield path, str(error)
+        except OSError as error:
+            yield path, f"{error.filename or place}: {error.strerror or error}"
+        else:
+            yield path, None
+
+
+def _places(source: Path, target: Path) -> list[tuple[Path, Path]]:
+    if source.is_dir():
+        if target.resolve() == source.resolve():
+            raise UserError(f"the output {target} is the input; give another folder")
+        if target.exists() and not target.is_dir():
+            raise UserError(f"the input {source} is a folder, so the output must be one; {target} is a file")
+        inside = target.resolve()
+        files = (path for path in source.rglob("*") if images.is_picture(path) and path.is_file())
+        pairs = [
+            (path, target / path.relative_to(source)) for path in sorted(files) if inside not in path.resolve().parents
+        ]
+        if not pairs:
+            raise UserError(f"there are no pictures in {source} ({', '.join(sorted(images.SUFFIXES))})")
+        return pairs
+    if not source.is_file():
+        raise UserError(f"there is no picture or folder {source}")
+    place = target / source.name if target.is_dir() else target
+    if place.resolve() == source.resolve():
+        raise UserError(f"the output {place} is the input; give another name or folder")
+    if not images.is_picture(place):
+        raise UserError(f"{place} has no suffix of a picture format ({', '.join(sorted(images.SUFFIXES))})")
+    return [(source, place)]
+
+
+def _resized(pixels: images.Pixels, short_side: int | None) -> images.Pixels:
+    if short_side is None:
+        return pixels
+    height, width = pixels.shape[:2]
+    scale = short_side / min(height, width)
+    return images.resize(pixels, max(1, round(height * scale)), max(1, round(width * scale)))

@@ -1,0 +1,110 @@
+"""The only door to git, and to dvc.yaml as data: what a training is a function of, and which commit it ran on."""
+
+import hashlib
+import json
+import os
+import subprocess
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cyclegan.config import Config
+
+PREPARED = "data/prepared"  # the one dependency of training that is data; dataset.json holds its digest
+
+
+@dataclass(frozen=True)
+class Revision:
+    """The state of the git repository.
+
+    Attributes:
+        commit: the full hash, or "none" outside a repository.
+        branch: its name, or "detached".
+        diff: what differs from the commit in tracked and new files, outputs of the pipeline apart; "" if nothing.
+    """
+
+    commit: str
+    branch: str
+    diff: str
+
+    @property
+    def dirty(self) -> bool:
+        return self.diff != ""
+
+
+def project_root() -> Path:
+    """The repository that DVC works for, also from within the temporary copy of an experiment; else the current folder."""
+    return Path(os.environ.get("DVC_ROOT") or ".").resolve()
+
+
+def experiment_name() -> str | None:
+    """The name of the DVC experiment that runs this process, if one does."""
+    return os.environ.get("DVC_EXP_NAME")
+
+
+def stages(workspace: Path) -> dict[str, Any]:
+    """The stages of dvc.yaml as data."""
+    pipeline: dict[str, Any] = yaml.safe_load((workspace / "dvc.yaml").read_text(encoding="utf-8"))
+    return dict(pipeline["stages"])
+
+
+def train_key(workspace: Path, config: Config, data_digest: str) -> str:
+    """SHA-256 of all that dvc.yaml says training depends on: its validated parameters, the data, the code.
+
+    The same in every clone and at any time; not random, so that it can name what a training makes.
+    """
+    stage = stages(workspace)["train"]
+    code = [dep for dep in stage["deps"] if dep != PREPARED]
+    identity = {
+        "params": config.model_dump(mode="json", include=set(stage["params"])),
+        "data": data_digest,
+        "code": code_digests(workspace, code),
+    }
+    return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def code_digests(workspace: Path, dependencies: Iterable[str]) -> dict[str, str]:
+    """The SHA-256 of every file of the dependencies, by its path; caches of Python are no code."""
+    files: set[Path] = set()
+    for dependency in dependencies:
+        path = workspace / dependency
+        files |= set(path.rglob("*")) if path.is_dir() else {path}
+    return {
+        file.relative_to(workspace).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        for file in sorted(files)
+        if file.is_file() and "__pycache__" not in file.parts
+    }
+
+
+def outputs(workspace: Path) -> list[str]:
+    """Every path that a stage of dvc.yaml writes."""
+    paths: list[str] = []
+    for stage in stages(workspace).values():
+        for kind in ("outs", "metrics", "plots"):
+            paths += [next(iter(entry)) if isinstance(entry, dict) else entry for entry in stage.get(kind, [])]
+    return paths
+
+
+def revision(workspace: Path) -> Revision:
+    """Commit, branch and difference of the working tree."""
+    commit = _git(workspace, "rev-parse", "HEAD")
+    if commit is None:
+        return Revision("none", "none", "")
+    branch = _git(workspace, "rev-parse", "--abbrev-ref", "HEAD") or "HEAD"
+    not_ours = [f":(exclude){path}" for path in ["dvc.lock", *outputs(workspace)]]
+    diff = _git(workspace, "diff", "HEAD", "--", ".", *not_ours) or ""
+    untracked = _git(workspace, "ls-files", "--others", "--exclude-standard", "--", ".", *not_ours) or ""
+    for name in untracked.splitlines():
+        diff += f"\nnew file: {name}"
+    return Revision(commit, "detached" if branch == "HEAD" else branch, diff.strip())
+
+
+def _git(workspace: Path, *arguments: str) -> str | None:
+    try:
+        done = subprocess.run(["git", *arguments], cwd=workspace, capture_output=True, text=True, check=False)
+    except FileNotFoundError:
+        return None
+    return done.stdout.strip() if done.returncode == 0 else None

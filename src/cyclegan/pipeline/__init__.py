@@ -1,0 +1,1 @@
+"""What each DVC stage does, a function a stage, and where each lies on disk."""

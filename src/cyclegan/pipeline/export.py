@@ -1,0 +1,70 @@
+"""Stage export: the generators that were scored, in three formats that agree, with a model card."""
+
+import torch
+
+from cyclegan import lineage, randomness, tracking
+from cyclegan.config import Config
+from cyclegan.errors import UserError
+from cyclegan.export import parity
+from cyclegan.export.card import model_card
+from cyclegan.export.formats import ONNX_FILE, PROGRAM_FILE, export_onnx, export_program
+from cyclegan.models.generators import ResnetGenerator
+from cyclegan.models.weights import GeneratorSpec, load_generator, save_generator
+from cyclegan.pipeline import paths
+from cyclegan.pipeline.files import fresh_folder, put_in_place, read_json, write_json
+
+CARD = "README.md"
+
+
+def export(config: Config) -> None:
+    """Write models/exported, and log the generators to the MLflow run as models.
+
+    Raises:
+        UserError: an exported program differs from the network by more than `export.tolerance`.
+    """
+    scores, training = read_json(paths.EVALUATE_METRICS), read_json(paths.TRAINING)
+    suffix = "_ema" if scores["weights"] == "ema" else ""
+    cpu = torch.device("cpu")
+    folder = fresh_folder(paths.EXPORTED)
+    differences: dict[str, dict[str, float]] = {}
+    generators: dict[str, tuple[ResnetGenerator, GeneratorSpec]] = {}
+    for name in ("G_AB", "G_BA"):
+        network, spec = generators[name] = load_generator(paths.TRAINED / f"{name}{suffix}", cpu)
+        save_generator(folder / name, network, spec)
+        export_onnx(network, spec.channels_in, spec.stride, config.export.opset, folder / name / ONNX_FILE)
+        export_program(network, spec.channels_in, spec.stride, folder / name / PROGRAM_FILE)
+        differences[name] = {
+            file: max(
+                parity.largest_difference(network, load(folder / name / file), _pictures(spec, size))
+                for size in parity.sizes(spec.size, spec.stride)
+            )
+            for file, load in parity.LOADERS.items()
+        }
+        for file, difference in differences[name].items():
+            print(f"{name}/{file} differs from the network by at most {difference:.1e}")
+            if not difference <= config.export.tolerance:
+                raise UserError(
+                    f"{name}/{file} differs from the network by {difference:.1e}, more than export.tolerance of "
+                    f"{config.export.tolerance:.1e} in params.yaml; nothing was exported: try another export.opset"
+                )
+    specs = {name: spec for name, (_, spec) in generators.items()}
+    card = model_card(specs, training, scores, differences, config.export.opset)
+    (folder / CARD).write_text(card, encoding="utf-8")
+    put_in_place(folder, paths.EXPORTED)
+    rounded = {name: {file: float(f"{value:.3g}") for file, value in own.items()} for name, own in differences.items()}
+    write_json(paths.EXPORT_METRICS, {"opset": config.export.opset, "largest_difference": rounded})
+
+    train_key, dataset = training["train_key"], training["source"]["name"]
+    run = tracking.find(config.tracking, lineage.project_root(), train_key, f"{dataset} {train_key[:8]}")
+    for name, (network, spec) in generators.items():
+        run.generator(name, network, _pictures(spec, (2, spec.size, spec.size)))
+    commit = run.tag("mlflow.source.git.commit")
+    run.text(model_card(specs, training, scores, differences, config.export.opset, commit), f"export/{CARD}")
+    run.artifact(paths.EXPORT_METRICS, "export")
+
+
+def _pictures(spec: GeneratorSpec, size: tuple[int, int, int]) -> torch.Tensor:
+    """Noise in [-1, 1] of a batch, height and width: float32 [N, C, H, W], the same each time."""
+    batch, height, width = size
+    noise = randomness.generator(0, "parity").random((batch, spec.channels_in, height, width), dtype="float32")
+    return torch.from_numpy(2 * noise - 1)

@@ -1,0 +1,23 @@
+"""What the stages read and write, relative to the workspace; dvc.yaml says the same, and a test compares the two."""
+
+from pathlib import Path
+from typing import Literal
+
+RAW = Path("data/raw")
+PREPARED = Path("data/prepared")
+PREVIEWS: dict[Literal["A", "B"], Path] = {"A": Path("reports/preview_A.png"), "B": Path("reports/preview_B.png")}
+DATASET_METRICS = Path("metrics/dataset.json")
+TRAINED = Path("models/trained")
+TRAINING = TRAINED / "training.json"
+HISTORY = Path("reports/history.csv")
+SAMPLES = {"A_to_B": Path("reports/samples_A_to_B.png"), "B_to_A": Path("reports/samples_B_to_A.png")}
+TRAIN_METRICS = Path("metrics/train.json")
+EVALUATE_METRICS = Path("metrics/evaluate.json")
+PER_PICTURE = Path("reports/per_picture.csv")
+GALLERIES = {"A_to_B": Path("reports/gallery_A_to_B.png"), "B_to_A": Path("reports/gallery_B_to_A.png")}
+EXPORTED = Path("models/exported")
+EXPORT_METRICS = Path("metrics/export.json")
+
+# Under the project's folder, not the workspace, and never a DVC output:
+CHECKPOINTS = Path(".checkpoints")
+DOWNLOADS = Path(".downloads")

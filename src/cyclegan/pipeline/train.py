@@ -1,0 +1,197 @@
+"""Stage train: the networks are trained from data/prepared, resumably, under one MLflow run."""
+
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal, cast
+
+import torch
+from filelock import FileLock, Timeout
+
+from cyclegan import config as configuration
+from cyclegan import images, lineage, tracking
+from cyclegan.config import Config
+from cyclegan.data.batches import Loader
+from cyclegan.data.plan import Plan
+from cyclegan.data.store import Store
+from cyclegan.device import choose_device, choose_precision, make_deterministic
+from cyclegan.errors import Interrupted, UserError
+from cyclegan.models.weights import save_generator, spec_of
+from cyclegan.pipeline import paths
+from cyclegan.pipeline.files import write_json
+from cyclegan.pipeline.signals import graceful_stop
+from cyclegan.training import schedule
+from cyclegan.training.checkpoint import restore_checkpoint
+from cyclegan.training.history import Row
+from cyclegan.training.loop import Samples, fit
+from cyclegan.training.progress import ProgressPrinter
+from cyclegan.training.state import TrainState, initial
+
+Direction = Literal["G_AB", "G_BA"]
+
+
+def train(config: Config, params_file: Path) -> None:
+    """Train, or continue the training of the same params, data and code; writes models/trained, the history and samples.
+
+    Raises:
+        Interrupted: a signal stopped it, after a checkpoint.
+        UserError: no such device, no data, a loss that is not finite, another process at the same training, or params,
+            data or code that changed meanwhile.
+    """
+    root = lineage.project_root()
+    store = Store(paths.PREPARED)
+    key = lineage.train_key(Path(), config, store.digest)
+    device = choose_device(config.runtime.device)
+    precision = choose_precision(config.train.precision, device)
+    make_deterministic()
+    checkpoints = root / paths.CHECKPOINTS / key
+
+    with _sole_trainer(checkpoints), graceful_stop() as stop:
+        state = initial(config, device)
+        restored = restore_checkpoint(state, checkpoints)
+        plan, loader, samples = _data(store, config, device)
+        total = plan.steps_per_epoch * schedule.total_epochs(config.schedule)
+        print(f"training {key[:12]} on {device} in {precision}: {total} steps, {plan.steps_per_epoch} an epoch")
+        if restored is not None:
+            print(f"continuing after step {state.step} ({restored.name})")
+        run = tracking.start_training(
+            config.tracking,
+            root,
+            state.run_id,
+            name=f"{store.summary['source']['name']} {key[:8]}",
+            params=_params(config),
+            tags=_tags(store, key, device, precision),
+            data={"source": store.summary["source"]["name"], "digest": store.digest[:36], "commit": _commit()},
+        )
+        state.run_id = run.id
+        progress = ProgressPrinter(state.step, total, 2 * config.train.batch_size)
+        status = "FAILED"
+        try:
+            fit(state, plan, loader, samples, config, precision, _Observer(run, progress), checkpoints, stop)
+            _check_unchanged(key, params_file)
+            _write_outputs(state, samples, store, config, key)
+            for path in (paths.HISTORY, *paths.SAMPLES.values()):
+                run.artifact(path)
+            status = "FINISHED"
+        except Interrupted:
+            status = "KILLED"
+            raise
+        finally:
+            progress.close()
+            run.finish(status)
+        shutil.rmtree(checkpoints)
+
+
+class _Observer:
+    """Passes what happens in training on to the screen and to MLflow."""
+
+    def __init__(self, run: tracking.TrainingRun, printer: ProgressPrinter) -> None:
+        self.run, self.printer = run, printer
+
+    def progress(self, step: int, epoch: int, terms: Row) -> None:
+        self.printer.show(step, epoch, terms)
+
+    def window(self, row: Row) -> None:
+        named = {
+            name if name in ("epoch", "lr") else f"loss/{name}": value for name, value in row.items() if name != "step"
+        }
+        self.run.curve(named, int(row["step"]))
+
+    def samples(self, step: int, grids: dict[str, images.Pixels]) -> None:
+        self.run.samples(step, grids)
+
+
+@contextmanager
+def _sole_trainer(checkpoints: Path) -> Iterator[None]:
+    """Hold the lock of this training's checkpoints, so that an orphan and a new run never write the same files."""
+    checkpoints.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(checkpoints.with_suffix(".lock"))
+    try:
+        with lock.acquire(timeout=0):
+            yield
+    except Timeout:
+        raise UserError(
+            f"another process is training the same params, data and code ({checkpoints.name[:12]}); wait for it, or end "
+            f"it and run `dvc repro` again: its checkpoint is kept"
+        ) from None
+
+
+def _data(store: Store, config: Config, device: torch.device) -> tuple[Plan, Loader, Samples]:
+    train_A, train_B = store.open("train", "A"), store.open("train", "B")
+    plan = Plan(
+        seed=config.seed,
+        n_A=len(train_A),
+        n_B=len(train_B),
+        batch_size=config.train.batch_size,
+        pool_size=config.train.pool_size,
+        flip=config.preprocess.flip,
+    )
+    loader = Loader(train_A, train_B, config.preprocess.crop_size, device)
+    held_out = [store.open("test", domain).tensor(0, config.train.n_samples).to(device) for domain in ("A", "B")]
+    return plan, loader, Samples(*held_out)
+
+
+def _params(config: Config) -> dict[str, object]:
+    """The parameters that training depends on, by dotted name."""
+    sections = set(lineage.stages(Path())["train"]["params"])
+    return tracking.flatten(config.model_dump(mode="json", include=sections))
+
+
+def _commit() -> str:
+    return lineage.revision(Path()).commit
+
+
+def _tags(store: Store, key: str, device: torch.device, precision: str) -> dict[str, str]:
+    revision = lineage.revision(Path())
+    tags = {
+        tracking.KEY_TAG: key,
+        "dataset": store.summary["source"]["name"],
+        "data_digest": store.digest,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "precision": precision,
+        "torch": torch.__version__,
+        "mlflow.source.git.commit": revision.commit,
+        "mlflow.source.git.branch": revision.branch,
+        "git.dirty": str(revision.dirty).lower(),
+    }
+    if revision.dirty:
+        tags["git.diff"] = revision.diff
+    experiment = lineage.experiment_name()
+    if experiment:
+        tags["dvc.experiment"] = experiment
+    return tags
+
+
+def _check_unchanged(key: str, params_file: Path) -> None:
+    """DVC records the params, data and code as they are when a stage ends: they must be what it trained with."""
+    now = lineage.train_key(Path(), configuration.load(params_file), Store(paths.PREPARED).digest)
+    if now != key:
+        raise UserError(
+            f"params, data or code changed while training ran, so its result would be recorded under the wrong ones; "
+            f"nothing was written, and the trained state is kept in {paths.CHECKPOINTS}/{key}: undo the change and run "
+            f"`dvc repro` to get the result, or just run `dvc repro` to train with the change"
+        )
+
+
+def _write_outputs(state: TrainState, samples: Samples, store: Store, config: Config, key: str) -> None:
+    for network in [*state.networks.generators().values(), *state.average.values()]:
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in network.parameters()):
+            raise UserError("a generator's weights are not finite after the last step; lower optimizer.lr in params.yaml")
+    size = config.preprocess.crop_size
+    for name, network in state.networks.generators().items():
+        direction = cast(Direction, name)
+        save_generator(paths.TRAINED / name, network, spec_of(config.model, direction, size, key, "raw"))
+        if name in state.average:
+            average = state.average[name]
+            save_generator(paths.TRAINED / f"{name}_ema", average, spec_of(config.model, direction, size, key, "ema"))
+    counts = {name: entry["pictures"] for name, entry in store.summary["sets"].items()}
+    data = {"digest": store.digest, **counts}
+    about = {"train_key": key, "data": data, "source": store.summary["source"], "params": _params(config)}
+    write_json(paths.TRAINING, about)
+    state.history.write_csv(paths.HISTORY)
+    for direction_name, grid in samples.draw(state).items():
+        images.write(paths.SAMPLES[direction_name], grid)
+    last = state.history.row(-1)
+    losses = {name: float(f"{value:.6g}") for name, value in last.items() if name not in ("step", "epoch", "lr")}
+    write_json(paths.TRAIN_METRICS, {"train_key": key, "steps": state.step, "epochs": int(last["epoch"]), "loss": losses})

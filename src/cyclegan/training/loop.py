@@ -1,0 +1,128 @@
+"""The training loop, to be read top to bottom."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import torch
+from torch import Tensor
+
+from cyclegan import images
+from cyclegan.config import Config
+from cyclegan.data.batches import Loader
+from cyclegan.data.plan import Plan
+from cyclegan.device import Precision, autocast
+from cyclegan.errors import Interrupted
+from cyclegan.training import ema, schedule
+from cyclegan.training.checkpoint import save_checkpoint
+from cyclegan.training.history import Row
+from cyclegan.training.state import TrainState
+from cyclegan.training.step import step
+
+
+class Observer(Protocol):
+    """Who is told how training goes; nothing it does can change the result."""
+
+    def progress(self, step: int, epoch: int, terms: Row) -> None:
+        """Losses of the latest step, every `runtime.log_every_steps` steps."""
+
+    def window(self, row: Row) -> None:
+        """A new row of the history."""
+
+    def samples(self, step: int, grids: dict[str, images.Pixels]) -> None:
+        """Sample grids by direction, every `runtime.sample_every_steps` steps and at the end."""
+
+
+class Samples:
+    """Fixed held-out pictures, real | translated | reconstructed | identity, a row a picture."""
+
+    def __init__(self, real_A: Tensor, real_B: Tensor) -> None:
+        self.real_A, self.real_B = real_A, real_B  # float32 [N, C, H, W] in [-1, 1]
+
+    @torch.no_grad()
+    def draw(self, state: TrainState) -> dict[str, images.Pixels]:
+        """A grid a direction, uint8 [H, W, 3]."""
+        G_AB, G_BA = state.generators().values()
+        return {
+            "A_to_B": _grid(G_AB, G_BA, self.real_A, identity=_reads(G_BA, self.real_A)),
+            "B_to_A": _grid(G_BA, G_AB, self.real_B, identity=_reads(G_AB, self.real_B)),
+        }
+
+
+def fit(
+    state: TrainState,
+    plan: Plan,
+    loader: Loader,
+    samples: Samples,
+    config: Config,
+    precision: Precision,
+    observer: Observer,
+    checkpoints: Path,
+    stop_signal: Callable[[], int | None],
+) -> None:
+    """Train `state` from where it is to the end of its schedule, in place.
+
+    Raises:
+        Interrupted: `stop_signal` returned a signal's number; the checkpoint is written.
+        UserError: a loss is NaN or infinite.
+    """
+    total = plan.steps_per_epoch * schedule.total_epochs(config.schedule)
+    context = autocast(precision, loader.device)
+    # On a GPU, reading a loss waits for the device: there it is done for many steps at once.
+    read_every = 1 if loader.device.type == "cpu" else config.runtime.log_every_steps
+    unread: list[tuple[int, int, float, Tensor]] = []
+    saved_at = time.monotonic()
+
+    def read_losses() -> None:
+        values = torch.stack([terms for *_, terms in unread]).tolist() if unread else []
+        for (number, epoch, rate, _), terms in zip(unread, values, strict=True):
+            row = state.history.add(number, epoch, [*terms, rate], last=number == total)
+            if row is not None:
+                observer.window(row)
+            if number % config.runtime.log_every_steps == 0 or number == total:
+                observer.progress(number, epoch, dict(zip(state.history.names, [*terms, rate], strict=True)))
+        unread.clear()
+
+    if state.step == 0:
+        observer.samples(0, samples.draw(state))
+    while state.step < total:
+        epoch = state.step // plan.steps_per_epoch
+        rate = config.optimizer.lr * schedule.factor(epoch, config.schedule)
+        for optimizer in (state.optimizers.G, state.optimizers.D):
+            for group in optimizer.param_groups:
+                group["lr"] = rate
+
+        decisions = plan.decisions(state.step)
+        batch = loader.load(decisions)
+        terms = step(state.networks, state.optimizers, state.pools, batch, decisions, config.loss, context)
+        for name, average in state.average.items():
+            decay = ema.decay_at(state.step, config.train.ema_decay)
+            ema.update(average, state.networks.generators()[name], decay)
+        state.step += 1
+
+        unread.append((state.step, epoch + 1, rate, torch.stack(list(terms.values()))))
+        signal_number = stop_signal()
+        finished = state.step == total
+        save_due = time.monotonic() - saved_at >= config.runtime.checkpoint_every_seconds
+        if len(unread) >= read_every or finished or save_due or signal_number is not None:
+            read_losses()
+        if state.step % config.runtime.sample_every_steps == 0 or finished:
+            observer.samples(state.step, samples.draw(state))
+        if save_due or finished or signal_number is not None:
+            save_checkpoint(state, checkpoints)
+            saved_at = time.monotonic()
+        if signal_number is not None and not finished:
+            raise Interrupted(signal_number, state.step, total)
+
+
+def _reads(generator: torch.nn.Module, pictures: Tensor) -> bool:
+    return next(generator.parameters()).shape[1] == pictures.shape[1]
+
+
+def _grid(forth: torch.nn.Module, back: torch.nn.Module, real: Tensor, *, identity: bool) -> images.Pixels:
+    fake = forth(real)
+    columns = {"real": real, "fake": fake, "reconstructed": back(fake)}
+    if identity:
+        columns["identity"] = back(real)
+    return images.grid(columns)

@@ -1,0 +1,19 @@
+"""Stage download: see cyclegan.pipeline.download."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from bootstrap import run
+
+
+def main(params: Annotated[Path, typer.Option(help="the parameter file")] = Path("params.yaml")) -> None:
+    """Bring raw pictures of both domains."""
+    from cyclegan import config
+    from cyclegan.pipeline.download import download
+
+    run(lambda: download(config.load(params)))
+
+
+if __name__ == "__main__":
+    typer.run(main)
