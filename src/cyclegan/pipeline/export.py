@@ -29,7 +29,9 @@ def export(config: Config) -> None:
     differences: dict[str, dict[str, float]] = {}
     generators: dict[str, tuple[ResnetGenerator, GeneratorSpec]] = {}
     for name in ("G_AB", "G_BA"):
-        network, spec = generators[name] = load_generator(paths.TRAINED / f"{name}{suffix}", cpu)
+        network, spec = load_generator(paths.TRAINED / f"{name}{suffix}", cpu)
+        network.to(memory_format=torch.contiguous_format)  # as the files store them
+        generators[name] = network, spec
         save_generator(folder / name, network, spec)
         export_onnx(network, spec.channels_in, spec.stride, config.export.opset, folder / name / ONNX_FILE)
         export_program(network, spec.channels_in, spec.stride, folder / name / PROGRAM_FILE)

@@ -41,7 +41,7 @@ def preprocess(config: Config) -> None:
             bad.append(verdict)
         else:
             writer.add(verdict)
-    if bad and config.dataset.on_bad_image == "error":
+    if config.dataset.on_bad_image == "error" and bad:
         raise UserError(
             f"{len(bad)} of {len(pictures)} pictures cannot be used:\n"
             + "\n".join(f"  {item.picture.path}: {item.reason}" for item in bad)

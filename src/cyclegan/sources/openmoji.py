@@ -19,7 +19,8 @@ PRIVATE_USE = range(0xE000, 0xF900)  # brand logos
 FONT_SHARE = 0.78  # font size relative to the canvas; larger clips many glyphs
 SELECTION_SIZE = 64  # px; glyphs are judged at one size, so that image_size does not change the selection
 MIN_INK = 0.02  # share of the canvas that the line art must darken
-MIN_COLOUR = 0.02  # mean absolute difference of the two renderings, on 0..1
+SATURATED = 64  # levels between the largest and smallest of red, green and blue: from here a pixel is colourful
+MIN_COLOUR = 0.02  # share of the canvas that must be colourful: grey fillings and grey lines look alike
 
 
 def make(out: Path, image_size: int, n_train: int | None, n_test: int, seed: int) -> Provenance:
@@ -92,7 +93,7 @@ def _code_points() -> list[int]:
 
 
 def _selected(line_font: bytes, colour_font: bytes) -> list[int]:
-    """The code points whose renderings have lines, differ in colour, and touch no edge."""
+    """The code points whose renderings have lines, are colourful, and touch no edge."""
     line, colour = _Renderer(line_font, SELECTION_SIZE), _Renderer(colour_font, SELECTION_SIZE)
     return [point for point in _code_points() if _usable(line(point), colour(point))]
 
@@ -102,8 +103,8 @@ def _usable(line: images.Pixels, colour: images.Pixels) -> bool:
     frame[1:-1, 1:-1] = False
     clipped = bool((colour[frame] < 255).any() or (line[frame] < 255).any())
     ink = float((line.mean(axis=2) < 128).mean())
-    difference = float(np.abs(line.astype(float) - colour).mean() / 255)
-    return not clipped and ink >= MIN_INK and difference >= MIN_COLOUR
+    colourful = float((np.ptp(colour, axis=2) > SATURATED).mean())
+    return not clipped and ink >= MIN_INK and colourful >= MIN_COLOUR
 
 
 def _line_art(font: bytes) -> bytes:

@@ -1,0 +1,141 @@
+"""Training that is stopped or killed, as real processes: it goes on from its checkpoint to the same bytes."""
+
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from project import child_environment, copy_project, run, set_params
+
+from cyclegan.pipeline import paths
+
+LONG = {"schedule.n_epochs": 40, "schedule.n_epochs_decay": 40, "runtime.checkpoint_every_seconds": 0.1}
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Path:
+    """A project whose data is prepared and whose training takes some seconds."""
+    folder = copy_project(tmp_path_factory.mktemp("interrupted") / "project", LONG)
+    (folder / "mlflow.db").write_bytes(mlflow_database.read_bytes())
+    for stage in ("download", "preprocess"):
+        run(folder, sys.executable, f"stages/{stage}.py")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def undisturbed(prepared: Path) -> dict[str, bytes]:
+    run(prepared, sys.executable, "stages/train.py")
+    assert list((prepared / paths.CHECKPOINTS).glob("*/*")) == []
+    return outputs(prepared)
+
+
+def outputs(project: Path) -> dict[str, bytes]:
+    files = [*(project / paths.TRAINED).rglob("*"), project / paths.HISTORY, project / paths.TRAIN_METRICS]
+    files += [project / path for path in paths.SAMPLES.values()]
+    return {str(file.relative_to(project)): file.read_bytes() for file in files if file.is_file()}
+
+
+def start_and_signal(project: Path, number: int) -> subprocess.CompletedProcess[str]:
+    """Start training, wait for a checkpoint, send a signal to it and wait for its end."""
+    process = subprocess.Popen(
+        [sys.executable, "stages/train.py"],
+        cwd=project,
+        env=child_environment(project),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not list((project / paths.CHECKPOINTS).glob("*/step-*")):
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=120)
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def newest_run(project: Path) -> tuple[str, str, int]:
+    with sqlite3.connect(project / "mlflow.db") as database:
+        ((run_id, status),) = database.execute("select run_uuid, status from runs order by start_time desc limit 1")
+        steps = [
+            step for (step,) in database.execute("select step from metrics where run_uuid = ? and key = 'lr'", (run_id,))
+        ]
+    assert len(steps) == len(set(steps))
+    return run_id, status, len(steps)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_stopped_training_continues_to_the_same_bytes(
+    prepared: Path, undisturbed: dict[str, bytes], number: signal.Signals
+) -> None:
+    stopped = start_and_signal(prepared, number)
+    run_id, status, _ = newest_run(prepared)
+    if number == signal.SIGKILL:
+        assert stopped.returncode == -signal.SIGKILL
+    else:
+        assert stopped.returncode == 128 + number
+        assert "Traceback" not in stopped.stderr
+        assert "`dvc repro` continues from there" in stopped.stderr
+        assert status == "KILLED"
+    finished = run(prepared, sys.executable, "stages/train.py")
+    assert "continuing after step" in finished.stdout
+    assert outputs(prepared) == undisturbed
+    assert newest_run(prepared) == (run_id, "FINISHED", 120)
+
+
+def test_a_checkpoint_of_other_params_is_not_continued(prepared: Path, undisturbed: dict[str, bytes]) -> None:
+    start_and_signal(prepared, signal.SIGTERM)
+    set_params(prepared, {"loss.lambda_A": 5.0, "schedule.n_epochs": 1, "schedule.n_epochs_decay": 1})
+    try:
+        other = run(prepared, sys.executable, "stages/train.py")
+        assert "continuing" not in other.stdout
+        assert outputs(prepared) != undisturbed
+    finally:
+        set_params(prepared, {"loss.lambda_A": 10.0} | LONG)
+    assert "continuing after step" in run(prepared, sys.executable, "stages/train.py").stdout
+    assert outputs(prepared) == undisturbed
+
+
+def test_params_edited_while_training_runs_make_it_fail_and_write_nothing(prepared: Path) -> None:
+    set_params(prepared, {"schedule.n_epochs": 20, "schedule.n_epochs_decay": 20})
+    before = outputs(prepared)
+    process = subprocess.Popen(
+        [sys.executable, "stages/train.py"],
+        cwd=prepared,
+        env=child_environment(prepared),
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    while not list((prepared / paths.CHECKPOINTS).glob("*/step-*")):
+        assert process.poll() is None
+        time.sleep(0.02)
+    set_params(prepared, {"loss.lambda_A": 11.0})
+    _, err = process.communicate(timeout=120)
+    set_params(prepared, {"loss.lambda_A": 10.0} | LONG)
+    assert process.returncode == 1
+    assert "params, data or code changed while training ran" in err
+    assert outputs(prepared) == before
+    assert newest_run(prepared)[1] == "FAILED"
+
+
+def test_two_trainings_of_one_kind_do_not_meet(prepared: Path) -> None:
+    from filelock import FileLock
+
+    (key,) = {path.stem for path in (prepared / paths.CHECKPOINTS).glob("*.lock")} & {newest_key(prepared)}
+    with FileLock(prepared / paths.CHECKPOINTS / f"{key}.lock"):
+        second = run(prepared, sys.executable, "stages/train.py", check=False)
+    assert second.returncode == 1
+    assert "another process is training the same params, data and code" in second.stderr
+    assert os.fspath(prepared) not in second.stdout
+
+
+def newest_key(project: Path) -> str:
+    import json
+
+    key: str = json.loads((project / paths.TRAINING).read_text())["train_key"]
+    return key

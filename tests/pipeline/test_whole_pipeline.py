@@ -1,0 +1,160 @@
+"""The main job as users run it: `dvc repro` in a git repository of its own, on tiny drawn pictures, as real processes."""
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from PIL import Image
+from project import ROOT, copy_project, git_commit, run, set_params
+
+from cyclegan.pipeline import paths
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Iterator[Path]:
+    """A repository in which the pipeline has run once and its result is committed."""
+    folder = copy_project(tmp_path_factory.mktemp("whole") / "project")
+    (folder / ".dvc").mkdir()
+    (folder / ".dvc/config").write_text((ROOT / ".dvc/config").read_text())
+    (folder / ".dvc/.gitignore").write_text((ROOT / ".dvc/.gitignore").read_text())
+    (folder / "mlflow.db").write_bytes(mlflow_database.read_bytes())
+    run(folder, "git", "init", "-q", "-b", "main")
+    git_commit(folder, "code")
+    run(folder, "dvc", "repro")
+    git_commit(folder, "result")
+    return folder
+
+
+def stages_to_run(project: Path) -> list[str]:
+    lines = run(project, "dvc", "repro", "--dry").stdout.splitlines()
+    return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
+
+
+def runs(project: Path) -> list[tuple[str, str]]:
+    with sqlite3.connect(project / "mlflow.db") as database:
+        return list(database.execute("select run_uuid, status from runs"))
+
+
+def test_every_output_is_there_and_readable(project: Path) -> None:
+    for path in (*paths.PREVIEWS.values(), *paths.SAMPLES.values(), *paths.GALLERIES.values()):
+        with Image.open(project / path) as image:
+            assert min(image.size) > 64
+    for direction in ("G_AB", "G_BA"):
+        names = {file.name for file in (project / paths.EXPORTED / direction).iterdir()}
+        assert names == {"generator.json", "generator.safetensors", "generator.onnx", "generator.pt2"}
+        assert (project / paths.TRAINED / f"{direction}_ema/generator.safetensors").is_file()
+    history = pd.read_csv(project / paths.HISTORY)
+    assert history["step"].tolist() == [2, 4, 6, 8, 10, 12]
+    assert history["lr"].iloc[-1] == pytest.approx(0.0002 / 3)
+    assert history.notna().all().all()
+    scores = json.loads((project / paths.EVALUATE_METRICS).read_text())
+    assert scores["pictures"] == {"test_A": 4, "test_B": 4}
+    for direction in ("A_to_B", "B_to_A"):
+        assert set(scores[direction]) == {"model", "copy_input", "mean_colour"}
+        assert scores[direction]["copy_input"]["cycle_l1"] == 0
+        assert scores[direction]["model"]["pair_l1"] > 0
+        assert scores[direction]["model"]["fid_legacy_test"] > 0
+    assert len(pd.read_csv(project / paths.PER_PICTURE)) == 8
+    card = (project / paths.EXPORTED / "README.md").read_text()
+    assert f"{scores['A_to_B']['model']['pair_l1']:.4g}" in card
+
+
+def test_exported_programs_agree_with_the_network(project: Path) -> None:
+    differences = json.loads((project / paths.EXPORT_METRICS).read_text())["largest_difference"]
+    assert all(0 <= value <= 1e-4 for own in differences.values() for value in own.values())
+
+
+def test_the_run_holds_curves_grids_data_models_and_origin(project: Path) -> None:
+    import mlflow
+    from mlflow import MlflowClient
+
+    mlflow.set_tracking_uri(f"sqlite:///{project / 'mlflow.db'}")
+    client = MlflowClient()
+    experiment = client.get_experiment_by_name("cyclegan")
+    assert experiment is not None
+    (found,) = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"], max_results=1)
+    training = json.loads((project / paths.TRAINING).read_text())
+    commit = run(project, "git", "rev-list", "--max-parents=0", "HEAD").stdout.strip()
+    assert found.info.status == "FINISHED"
+    assert found.data.tags["train_key"] == training["train_key"]
+    assert found.data.tags["mlflow.source.git.commit"] == commit
+    assert found.data.tags["git.dirty"] == "false"
+    assert found.data.params["loss.lambda_A"] == "10.0"
+    curve = client.get_metric_history(found.info.run_id, "loss/cycle_A")
+    history = pd.read_csv(project / paths.HISTORY)
+    assert [point.step for point in curve] == history["step"].tolist()
+    assert [point.value for point in curve] == pytest.approx(history["cycle_A"].tolist(), rel=1e-6)
+    assert found.data.metrics["test/A_to_B/model/pair_l1"] > 0
+    names = [entry.path for entry in client.list_artifacts(found.info.run_id, "images")]
+    for direction in ("A_to_B", "B_to_A"):
+        for step in (0, 6, 12):
+            assert sum(f"samples_{direction}+step+{step}+" in name for name in names) == 2  # the picture and its thumbnail
+    (data,) = found.inputs.dataset_inputs
+    assert (data.dataset.name, data.dataset.digest) == ("shapes", training["data"]["digest"][:36])
+    models = client.search_logged_models([experiment.experiment_id])
+    assert {model.name for model in models} == {"G_AB", "G_BA"}
+
+
+def test_a_logged_model_translates_as_the_exported_one(project: Path) -> None:
+    import mlflow
+    import torch
+    from mlflow import MlflowClient
+
+    from cyclegan.models.weights import load_generator
+
+    mlflow.set_tracking_uri(f"sqlite:///{project / 'mlflow.db'}")
+    experiment = MlflowClient().get_experiment_by_name("cyclegan")
+    assert experiment is not None
+    (model,) = (m for m in MlflowClient().search_logged_models([experiment.experiment_id]) if m.name == "G_AB")
+    network, _ = load_generator(project / paths.EXPORTED / "G_AB", torch.device("cpu"))
+    pictures = torch.rand(3, 3, 40, 56) * 2 - 1
+    with torch.no_grad():
+        expected = network(pictures)
+    loaded = mlflow.pyfunc.load_model(f"models:/{model.model_id}")
+    assert loaded.metadata.signature.inputs.inputs[0].shape == (-1, 3, -1, -1)
+    actual = torch.as_tensor(loaded.predict(pictures.numpy()))
+    assert float((actual - expected).abs().max()) < 1e-4
+
+
+def test_a_second_run_does_nothing(project: Path) -> None:
+    before = runs(project)
+    assert "Running stage" not in run(project, "dvc", "repro").stdout
+    assert runs(project) == before
+    assert run(project, "git", "status", "--porcelain").stdout == ""
+
+
+def test_a_clone_finds_the_commit_consistent(project: Path, tmp_path: Path) -> None:
+    run(project, "git", "clone", "-q", str(project), str(tmp_path / "clone"))
+    assert "Running stage" not in run(tmp_path / "clone", "dvc", "repro", "--dry", "--allow-missing").stdout
+
+
+def test_a_change_reruns_what_depends_on_it_and_no_more(project: Path) -> None:
+    try:
+        set_params(project, {"loss.lambda_identity": 0.0})
+        assert stages_to_run(project) == ["train", "evaluate", "export"]
+        run(project, "git", "checkout", "-q", "params.yaml")
+        set_params(project, {"evaluate.gallery_size": 2})
+        assert stages_to_run(project) == ["evaluate", "export"]
+        run(project, "git", "checkout", "-q", "params.yaml")
+        set_params(project, {"export.tolerance": 0.001})
+        assert stages_to_run(project) == ["export"]
+        run(project, "git", "checkout", "-q", "params.yaml")
+        set_params(project, {"runtime.workers": 1, "tracking.experiment": "another"})
+        assert stages_to_run(project) == []
+        run(project, "git", "checkout", "-q", "params.yaml")
+        with (project / "src/cyclegan/training/ema.py").open("a") as file:
+            file.write("# touched\n")
+        assert stages_to_run(project) == ["train", "evaluate", "export"]
+    finally:
+        run(project, "git", "checkout", "-q", ".")
+
+
+def test_forced_again_it_makes_the_same_bytes_under_a_new_run(project: Path) -> None:
+    before = runs(project)
+    output = run(project, "dvc", "repro", "--force").stdout
+    assert output.count("Running stage") == 5
+    assert run(project, "git", "status", "--porcelain").stdout == ""
+    assert [status for _, status in runs(project)] == ["FINISHED"] * (len(before) + 1)
