@@ -23,6 +23,7 @@ TINY = {
     "model.ngf": 4,
     "model.ndf": 4,
     "model.n_layers_D": 2,
+    "optimizer.lr": 0.0002,
     "schedule.n_epochs": 2,
     "schedule.n_epochs_decay": 2,
     "train.batch_size": 2,
@@ -99,6 +100,7 @@ def child_environment(project: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("DVC_", "MLFLOW_", "GIT_"))}
     return kept | {
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "OMP_NUM_THREADS": "1",  # tiny networks: more threads only wait for one another
         "DVC_NO_ANALYTICS": "1",
         "DVC_SITE_CACHE_DIR": str(project.parent / "dvc-site-cache"),
         "MLFLOW_DISABLE_TELEMETRY": "true",

@@ -19,13 +19,16 @@ def choose_device(wanted: str) -> torch.device:
     if wanted == "auto":
         kind = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
         return torch.device(kind)
-    device = torch.device(wanted)
+    try:
+        device = torch.device(wanted)
+    except RuntimeError:
+        raise UserError(f"runtime.device is {wanted}; it must be auto, cpu, cuda, cuda:N or mps") from None
     there = {
         "cpu": True,
         "cuda": torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count(),
         "mps": torch.backends.mps.is_available(),
     }
-    if not there[device.type]:
+    if not there.get(device.type, False):
         raise UserError(f"runtime.device is {wanted} in params.yaml, but PyTorch sees no such device; set it to auto")
     return device
 
@@ -36,7 +39,7 @@ def choose_precision(wanted: Literal["auto", "float32", "bf16"], device: torch.d
         return wanted
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    if device.type == "cpu" and torch.ops.mkldnn._is_mkldnn_bf16_supported():  # noqa: SLF001
+    if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported():  # noqa: SLF001 - there is no public way to ask
         return "bf16"
     return "float32"
 
@@ -51,4 +54,6 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
 def make_deterministic() -> None:
     """Same inputs, same bytes on the same kind of machine; an operation that cannot promise it warns."""
     torch.use_deterministic_algorithms(True, warn_only=True)
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # none is read here
     torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.allow_tf32 = False  # float32 means float32

@@ -13,6 +13,7 @@ import numpy.typing as npt
 import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 from torch import Tensor
+from torchvision.transforms.v2.functional import resize as resize_tensor
 from torchvision.utils import make_grid
 
 Pixels = npt.NDArray[np.uint8]
@@ -40,6 +41,12 @@ def is_picture(path: Path) -> bool:
     return path.suffix.lower() in SUFFIXES
 
 
+def below(folder: Path) -> list[Path]:
+    """Every picture in `folder` and its folders, sorted; hidden files are none, links to folders are not followed."""
+    files = (path for path in folder.rglob("*") if is_picture(path) and not path.name.startswith("."))
+    return sorted(path for path in files if path.is_file())
+
+
 def decode(data: bytes, channels: int, background: Sequence[int] = (255, 255, 255)) -> tuple[Pixels, Original]:
     """Decode one picture to uint8 [H, W, channels].
 
@@ -54,14 +61,16 @@ def decode(data: bytes, channels: int, background: Sequence[int] = (255, 255, 25
             file.load()
             mode = file.mode
             image = ImageOps.exif_transpose(file)
+            original = Original(image.width, image.height, mode)
+            return _to_array(image, channels, background), original
     except UnidentifiedImageError:
         raise BadImageError("not a picture in a known format" if data else "empty file") from None
     except Image.DecompressionBombError:
         raise BadImageError(f"more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels") from None
-    except (OSError, SyntaxError, ValueError, EOFError) as error:
+    except BadImageError:
+        raise
+    except Exception as error:  # on damage Pillow raises OSError, struct.error, TypeError, SyntaxError and more
         raise BadImageError(f"damaged: {error}") from None
-    original = Original(image.width, image.height, mode)
-    return _to_array(image, channels, background), original
 
 
 def _to_array(image: Image.Image, channels: int, background: Sequence[int]) -> Pixels:
@@ -74,6 +83,8 @@ def _to_array(image: Image.Image, channels: int, background: Sequence[int]) -> P
         rgba = image.convert("RGBA")
         red, green, blue = background
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, (red, green, blue, 255)), rgba)
+    if image.mode == "LAB":  # has no direct way to greyscale
+        image = image.convert("RGB")
     array = np.asarray(image.convert("RGB" if channels == 3 else "L"))
     return array.reshape(image.height, image.width, channels)
 
@@ -88,6 +99,8 @@ def write(path: Path, pixels: Pixels) -> None:
     image = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
     if path.suffix.lower() in (".jpg", ".jpeg"):
         image.save(path, quality=95, subsampling=0)
+    elif path.suffix.lower() == ".webp":
+        image.save(path, lossless=True)
     else:
         image.save(path)
 
@@ -139,6 +152,15 @@ def sheet(pictures: Tensor, columns: int, gap: int = 2) -> Pixels:
     pixels: Pixels = to_uint8(make_grid(pictures, nrow=columns, padding=gap, pad_value=1.0)[None])[0].numpy()
     factor = _enlargement(pictures.shape[3])
     return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def shrink(pictures: Tensor) -> Tensor:
+    """Pictures wider than the cells of a grid, reduced to their width: float [N, C, H, W] in [-1, 1]."""
+    height, width = pictures.shape[2:]
+    if width <= CELL:
+        return pictures
+    smaller: Tensor = resize_tensor(pictures, [max(1, height * CELL // width), CELL], antialias=True)
+    return smaller.clamp(-1, 1)
 
 
 def _enlargement(width: int) -> int:

@@ -104,7 +104,9 @@ def revision(workspace: Path) -> Revision:
 
 def _git(workspace: Path, *arguments: str) -> str | None:
     try:
-        done = subprocess.run(["git", *arguments], cwd=workspace, capture_output=True, text=True, check=False)
+        done = subprocess.run(
+            ["git", *arguments], cwd=workspace, capture_output=True, text=True, errors="replace", check=False
+        )
     except FileNotFoundError:
         return None
     return done.stdout.strip() if done.returncode == 0 else None

@@ -4,12 +4,14 @@ import logging
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cyclegan import images
 from cyclegan.config import TrackingConfig
+from cyclegan.errors import UserError
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
 KEY_TAG = "train_key"
 FLUSH_SECONDS = 5.0
 BATCH = 900  # metrics a request; MLflow takes 1000
+POINTS = 50  # points of all curves together a request
 PARAM_LENGTH, TAG_LENGTH = 6000, 8000  # MLflow cuts longer values without a word
 
 SAMPLE_STEP = re.compile(r"\+step\+(\d+)\+")
@@ -80,7 +83,7 @@ class Run:
             name=name,
             run_id=self.id,
             pytorch_model=network,
-            input_example=example,
+            input_example=example.numpy(),  # of a tensor MLflow would make no python_function
             signature=ModelSignature(inputs=inputs, outputs=outputs),
             pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],
             serialization_format="pt2",
@@ -88,7 +91,11 @@ class Run:
 
 
 class TrainingRun(Run):
-    """The run of a training while it trains: buffered metrics, sample grids, system metrics, and an honest end."""
+    """The run of a training while it trains: buffered curves, sample grids, system metrics, and an honest end.
+
+    Once it is open, trouble with the store is a warning: training is worth more than its log, and curves wait and are
+    sent when the store is back.
+    """
 
     def __init__(self, client: "MlflowClient", run_id: str) -> None:
         super().__init__(client, run_id)
@@ -105,32 +112,46 @@ class TrainingRun(Run):
         if step > self.last_step:
             self.pending.append((values, step))
         if time.monotonic() - self.flushed_at >= FLUSH_SECONDS:
-            self.flush()
+            with _as_warning("the curves wait"):
+                self.flush()
 
     def flush(self) -> None:
         """Send the points that wait."""
         from mlflow.entities import Metric
 
-        now = int(time.time() * 1000)
-        entries = [Metric(name, value, now, step) for values, step in self.pending for name, value in values.items()]
-        for start in range(0, len(entries), BATCH):
-            self.client.log_batch(self.id, metrics=entries[start : start + BATCH])
-        self.pending.clear()
         self.flushed_at = time.monotonic()
+        now = int(time.time() * 1000)
+        while self.pending:
+            points = self.pending[:POINTS]
+            entries = [Metric(name, value, now, step) for values, step in points for name, value in values.items()]
+            self.client.log_batch(self.id, metrics=entries)
+            del self.pending[: len(points)]
 
     def samples(self, step: int, grids: dict[str, images.Pixels]) -> None:
         """Log grids (uint8: MLflow would rescale floats by their own extremes) so that the UI steps through them."""
         if step not in self.sampled:
-            for name, grid in grids.items():
-                self.client.log_image(self.id, grid, key=f"samples_{name}", step=step)
+            with _as_warning(f"the sample grids of step {step} are lost"):
+                for name, grid in grids.items():
+                    self.client.log_image(self.id, grid, key=f"samples_{name}", step=step)
 
     def finish(self, status: str) -> None:
         """Send what waits and end the run as FINISHED, FAILED or KILLED."""
         import mlflow
 
-        self.flush()
-        mlflow.flush_artifact_async_logging()
-        mlflow.end_run(status)
+        with _as_warning(f"the last points of run {self.id}, or its end as {status}, are lost"):
+            mlflow.flush_artifact_async_logging()
+            self.flush()
+            mlflow.end_run(status)
+
+
+@contextmanager
+def _as_warning(consequence: str) -> Iterator[None]:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        yield
+    except (MlflowException, OSError) as error:
+        print(f"warning: MLflow: {error}; {consequence}", flush=True)
 
 
 def start_training(
@@ -150,6 +171,9 @@ def start_training(
         params: what to log once as parameters.
         tags: among them the train_key, by which `find` finds the run.
         data: the data's source and digest, and the commit whose code prepared it.
+
+    Raises:
+        UserError: the store cannot be reached or used.
     """
     import mlflow
     from mlflow.data.code_dataset_source import CodeDatasetSource
@@ -157,7 +181,6 @@ def start_training(
     from mlflow.exceptions import MlflowException
 
     client = _connect(config, root)
-    mlflow.set_experiment(config.experiment)
     if run_id is not None:
         try:
             if client.get_run(run_id).info.lifecycle_stage != "active":
@@ -167,13 +190,17 @@ def start_training(
     mlflow.start_run(run_id=run_id, run_name=None if run_id else name, log_system_metrics=config.system_metrics)
     active = mlflow.active_run()
     assert active is not None
-    run = TrainingRun(client, active.info.run_id)
-    run.tags(tags)
-    if run_id is None:
-        mlflow.log_params({key: _shorten(str(value), PARAM_LENGTH) for key, value in params.items()})
-        made_by = CodeDatasetSource(tags={name: data[name] for name in ("source", "commit")})
-        data_set = MetaDataset(made_by, name=data["source"], digest=data["digest"])  # type: ignore[abstract]
-        mlflow.log_input(data_set, context="training")
+    try:
+        run = TrainingRun(client, active.info.run_id)
+        run.tags(tags)
+        if run_id is None:
+            mlflow.log_params({key: _shorten(str(value), PARAM_LENGTH) for key, value in params.items()})
+            made_by = CodeDatasetSource(tags={name: data[name] for name in ("source", "commit")})
+            data_set = MetaDataset(made_by, name=data["source"], digest=data["digest"])  # type: ignore[abstract]
+            mlflow.log_input(data_set, context="training")
+    except BaseException:
+        mlflow.end_run("FAILED")  # else MLflow would end it as FINISHED when the process ends
+        raise
     return run
 
 
@@ -206,16 +233,24 @@ def _connect(config: TrackingConfig, root: Path) -> "MlflowClient":
     import mlflow
     from filelock import FileLock
     from mlflow import MlflowClient
+    from mlflow.exceptions import MlflowException
 
     for noisy in ("mlflow", "alembic"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     local = f"sqlite:///{root / 'mlflow.db'}"
     uri = config.uri or os.environ.get("MLFLOW_TRACKING_URI") or local
     mlflow.set_tracking_uri(uri)
-    client = MlflowClient()
-    with FileLock(root / ".mlflow.lock"):  # several processes creating one database at once fail
-        if client.get_experiment_by_name(config.experiment) is None:
-            client.create_experiment(config.experiment, str(root / "mlartifacts") if uri == local else None)
+    try:
+        client = MlflowClient()
+        with FileLock(root / ".mlflow.lock"):  # several processes creating one database at once fail
+            if client.get_experiment_by_name(config.experiment) is None:
+                client.create_experiment(config.experiment, str(root / "mlartifacts") if uri == local else None)
+        mlflow.set_experiment(config.experiment)
+    except MlflowException as error:
+        raise UserError(
+            f"MLflow at {uri} cannot be used: {error}; start that server, set tracking.uri in params.yaml to another one, "
+            f"or to null for the file mlflow.db"
+        ) from None
     return client
 
 

@@ -1,6 +1,7 @@
 """Training that is stopped or killed, as real processes: it goes on from its checkpoint to the same bytes."""
 
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -29,7 +30,6 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) ->
 @pytest.fixture(scope="module")
 def undisturbed(prepared: Path) -> dict[str, bytes]:
     run(prepared, sys.executable, "stages/train.py")
-    assert list((prepared / paths.CHECKPOINTS).glob("*/*")) == []
     return outputs(prepared)
 
 
@@ -40,7 +40,8 @@ def outputs(project: Path) -> dict[str, bytes]:
 
 
 def start_and_signal(project: Path, number: int) -> subprocess.CompletedProcess[str]:
-    """Start training, wait for a checkpoint, send a signal to it and wait for its end."""
+    """Start training anew, wait for a checkpoint, send a signal to it and wait for its end."""
+    forget_checkpoints(project)
     process = subprocess.Popen(
         [sys.executable, "stages/train.py"],
         cwd=project,
@@ -50,13 +51,19 @@ def start_and_signal(project: Path, number: int) -> subprocess.CompletedProcess[
         text=True,
     )
     deadline = time.monotonic() + 120
-    while not list((project / paths.CHECKPOINTS).glob("*/step-*")):
+    while not list((project / paths.CHECKPOINTS).glob("*/step-*[1-9]*")):
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
     process.send_signal(number)
     out, err = process.communicate(timeout=120)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
+
+
+def forget_checkpoints(project: Path) -> None:
+    """As the evaluate stage does once DVC has recorded a training's result."""
+    for folder in (project / paths.CHECKPOINTS).glob("*/"):
+        shutil.rmtree(folder)
 
 
 def newest_run(project: Path) -> tuple[str, str, int]:
@@ -88,6 +95,15 @@ def test_a_stopped_training_continues_to_the_same_bytes(
     assert newest_run(prepared) == (run_id, "FINISHED", 120)
 
 
+def test_a_result_that_dvc_never_recorded_is_written_again_without_training(
+    prepared: Path, undisturbed: dict[str, bytes]
+) -> None:
+    shutil.rmtree(prepared / paths.TRAINED)
+    again = run(prepared, sys.executable, "stages/train.py")
+    assert "continuing after step 240" in again.stdout
+    assert outputs(prepared) == undisturbed
+
+
 def test_a_checkpoint_of_other_params_is_not_continued(prepared: Path, undisturbed: dict[str, bytes]) -> None:
     start_and_signal(prepared, signal.SIGTERM)
     set_params(prepared, {"loss.lambda_A": 5.0, "schedule.n_epochs": 1, "schedule.n_epochs_decay": 1})
@@ -104,6 +120,7 @@ def test_a_checkpoint_of_other_params_is_not_continued(prepared: Path, undisturb
 def test_params_edited_while_training_runs_make_it_fail_and_write_nothing(prepared: Path) -> None:
     set_params(prepared, {"schedule.n_epochs": 20, "schedule.n_epochs_decay": 20})
     before = outputs(prepared)
+    forget_checkpoints(prepared)
     process = subprocess.Popen(
         [sys.executable, "stages/train.py"],
         cwd=prepared,
@@ -111,7 +128,7 @@ def test_params_edited_while_training_runs_make_it_fail_and_write_nothing(prepar
         stderr=subprocess.PIPE,
         text=True,
     )
-    while not list((prepared / paths.CHECKPOINTS).glob("*/step-*")):
+    while not list((prepared / paths.CHECKPOINTS).glob("*/step-*[1-9]*")):
         assert process.poll() is None
         time.sleep(0.02)
     set_params(prepared, {"loss.lambda_A": 11.0})

@@ -4,6 +4,7 @@ import json
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -28,9 +29,14 @@ def project(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> 
     return folder
 
 
-def stages_to_run(project: Path) -> list[str]:
-    lines = run(project, "dvc", "repro", "--dry").stdout.splitlines()
+def stages_run(project: Path, *options: str) -> list[str]:
+    lines = run(project, "dvc", "repro", *options).stdout.splitlines()
     return [line.split("'")[1] for line in lines if line.startswith("Running stage")]
+
+
+def restore(project: Path) -> None:
+    run(project, "git", "checkout", "-q", ".")
+    run(project, "dvc", "checkout", "-q")
 
 
 def runs(project: Path) -> list[tuple[str, str]]:
@@ -46,6 +52,7 @@ def test_every_output_is_there_and_readable(project: Path) -> None:
         names = {file.name for file in (project / paths.EXPORTED / direction).iterdir()}
         assert names == {"generator.json", "generator.safetensors", "generator.onnx", "generator.pt2"}
         assert (project / paths.TRAINED / f"{direction}_ema/generator.safetensors").is_file()
+    assert list((project / paths.CHECKPOINTS).glob("*/*")) == []
     history = pd.read_csv(project / paths.HISTORY)
     assert history["step"].tolist() == [2, 4, 6, 8, 10, 12]
     assert history["lr"].iloc[-1] == pytest.approx(0.0002 / 3)
@@ -131,25 +138,42 @@ def test_a_clone_finds_the_commit_consistent(project: Path, tmp_path: Path) -> N
     assert "Running stage" not in run(tmp_path / "clone", "dvc", "repro", "--dry", "--allow-missing").stdout
 
 
-def test_a_change_reruns_what_depends_on_it_and_no_more(project: Path) -> None:
-    try:
-        set_params(project, {"loss.lambda_identity": 0.0})
-        assert stages_to_run(project) == ["train", "evaluate", "export"]
-        run(project, "git", "checkout", "-q", "params.yaml")
-        set_params(project, {"evaluate.gallery_size": 2})
-        assert stages_to_run(project) == ["evaluate", "export"]
-        run(project, "git", "checkout", "-q", "params.yaml")
-        set_params(project, {"export.tolerance": 0.001})
-        assert stages_to_run(project) == ["export"]
-        run(project, "git", "checkout", "-q", "params.yaml")
-        set_params(project, {"runtime.workers": 1, "tracking.experiment": "another"})
-        assert stages_to_run(project) == []
-        run(project, "git", "checkout", "-q", "params.yaml")
-        with (project / "src/cyclegan/training/ema.py").open("a") as file:
-            file.write("# touched\n")
-        assert stages_to_run(project) == ["train", "evaluate", "export"]
-    finally:
-        run(project, "git", "checkout", "-q", ".")
+def test_another_loss_weight_reruns_training_and_what_follows(project: Path) -> None:
+    set_params(project, {"loss.lambda_identity": 0.0})
+    assert stages_run(project) == ["train", "evaluate", "export"]
+    assert "idt_A" not in pd.read_csv(project / paths.HISTORY)
+    restore(project)
+    assert stages_run(project) == []
+
+
+def test_a_change_of_evaluation_reruns_evaluation_and_what_follows(project: Path) -> None:
+    set_params(project, {"evaluate.weights": "raw"})
+    assert stages_run(project) == ["evaluate", "export"]
+    restore(project)
+
+
+@pytest.mark.parametrize(
+    ("change", "first"),
+    [
+        ({"evaluate.gallery_size": 2}, ["evaluate"]),
+        ({"export.tolerance": 0.001}, ["export"]),
+        ({"dataset.on_bad_image": "skip"}, ["download"]),
+        ({"runtime.workers": 1, "tracking.experiment": "another"}, []),
+    ],
+)
+def test_a_dry_run_starts_at_the_first_stage_that_reads_what_changed(
+    project: Path, change: dict[str, Any], first: list[str]
+) -> None:
+    set_params(project, change)
+    assert stages_run(project, "--dry")[:1] == first
+    restore(project)
+
+
+def test_touching_a_module_that_training_imports_reruns_training(project: Path) -> None:
+    with (project / "src/cyclegan/training/ema.py").open("a") as file:
+        file.write("# touched\n")
+    assert stages_run(project, "--dry")[:1] == ["train"]
+    restore(project)
 
 
 def test_forced_again_it_makes_the_same_bytes_under_a_new_run(project: Path) -> None:

@@ -1,6 +1,7 @@
 """params.yaml -> Config, or one error that lists every mistake with its remedy."""
 
 import difflib
+from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,8 @@ def load(path: Path) -> Config:
     """Read and validate a parameter file.
 
     Raises:
-        UserError: the file is missing, is not YAML, or says something that cannot be; all mistakes are named at once.
+        UserError: the file is missing, is not YAML, or says something that cannot be. All wrong keys are named at once;
+            keys that contradict one another are, once each is right by itself.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -27,7 +29,7 @@ def load(path: Path) -> Config:
         raise UserError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     try:
         raw = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid YAML: {error}; compare it with `git diff {path}`") from None
     return parse(raw, str(path))
 
@@ -55,7 +57,9 @@ class _UniqueKeyLoader(yaml.SafeLoader):
 def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
-        key = loader.construct_object(key_node)
+        key = loader.construct_object(key_node, deep=True)
+        if not isinstance(key, Hashable):
+            raise yaml.constructor.ConstructorError(None, None, "a key must be a plain word", key_node.start_mark)
         if key in seen:
             raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands here twice", key_node.start_mark)
         seen.add(key)
@@ -78,7 +82,12 @@ def _explain(details: ErrorDetails, file: str) -> str:
     if kind == "value_error":  # a contradiction between keys, which words itself
         prefix = f"{key}: " if key else ""
         return f"{prefix}{details['ctx']['error']} ({file})"
-    if isinstance(value, str) and _is_number(value):
+    if (
+        kind in ("int_type", "float_type", "literal_error")
+        and isinstance(value, str)
+        and _is_number(value)
+        and _wants_number(details)
+    ):
         return (
             f"{key} is the text {value!r} in {file}; it must be a number: write it without quotes, and an exponent "
             f"with a point and a sign (2.0e-4), because YAML reads 2e-4 as text"
@@ -114,10 +123,16 @@ def _requirement(details: ErrorDetails) -> str:
             return "must be text"
         case "string_pattern_mismatch":
             return f"must match {context['pattern']}"
+        case "too_short" | "too_long":
+            return "has the wrong number of entries"
         case "model_type":
             return "must be a section with keys under it"
         case _:
             return "is wrong: " + details["msg"][0].lower() + details["msg"][1:]
+
+
+def _wants_number(details: ErrorDetails) -> bool:
+    return details["type"] != "literal_error" or "'" not in details["ctx"]["expected"]
 
 
 def _is_number(text: str) -> bool:
@@ -146,7 +161,8 @@ def _field(location: list[str]) -> FieldInfo | None:
 def _nearest(location: list[str]) -> str:
     section = _section(location[:-1])
     known = list(section.model_fields) if section else []
-    close = difflib.get_close_matches(location[-1], known, n=1)
+    by_lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(location[-1].lower(), by_lower, n=1)
     if close:
-        return f"did you mean {'.'.join([*location[:-1], close[0]])}?"
+        return f"did you mean {'.'.join([*location[:-1], by_lower[close[0]]])}?"
     return f"known here: {', '.join(known)}"

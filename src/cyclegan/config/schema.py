@@ -45,7 +45,7 @@ class DatasetConfig(Section):
     path: Annotated[str, Field(min_length=1, description="a folder that holds trainA/ and trainB/")]
     test_fraction: Annotated[float, Field(gt=0, lt=1)]
     paired_test: bool
-    url: Annotated[str, Field(pattern="^(https?|file)://")] | None
+    url: Annotated[str, Field(pattern="^(https?|file)://.", description="an http, https or file address")] | None
     sha256: Sha256 | None
     on_bad_image: Literal["error", "skip"]
 
@@ -128,7 +128,7 @@ class TrackingConfig(Section):
 
 
 class RuntimeConfig(Section):
-    device: Annotated[str, Field(pattern="^(auto|cpu|mps|cuda(:[0-9]+)?)$")]
+    device: Annotated[str, Field(pattern="^(auto|cpu|mps|cuda(:[0-9]+)?)$", description="auto, cpu, cuda, cuda:N or mps")]
     workers: Annotated[int, Field(ge=0)]
     log_every_steps: Count
     sample_every_steps: Count

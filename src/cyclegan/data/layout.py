@@ -1,5 +1,6 @@
 """Which raw picture belongs to which domain and split: finds them, holds test pictures out, pairs test sets."""
 
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -50,8 +51,7 @@ def find(raw: Path, test_fraction: float, seed: int) -> list[Picture]:
 
 
 def _below(folder: Path, domain: Domain, split: Split) -> list[Picture]:
-    files = (path for path in folder.rglob("*") if images.is_picture(path) and path.is_file())
-    found = [Picture(domain, split, path, path.relative_to(folder).as_posix()) for path in files]
+    found = [Picture(domain, split, path, path.relative_to(folder).as_posix()) for path in images.below(folder)]
     return sorted(found, key=lambda picture: picture.name)
 
 
@@ -71,7 +71,7 @@ def check_pairs(pictures: list[Picture]) -> None:
         UserError: names every picture without its counterpart, or two of one set that share a name.
     """
     names = {domain: [p.pair for p in pictures if p.split == "test" and p.domain == domain] for domain in DOMAINS}
-    doubled = sorted({name for members in names.values() for name in members if members.count(name) > 1})
+    doubled = sorted({name for members in names.values() for name, count in Counter(members).items() if count > 1})
     alone = sorted(set(names["A"]) ^ set(names["B"]))
     if doubled:
         raise UserError(

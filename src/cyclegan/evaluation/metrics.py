@@ -42,7 +42,7 @@ def _triangular(x: Tensor) -> Tensor:
     return torch.linalg.qr(x, mode="r").R if x.shape[0] > x.shape[1] else x
 
 
-def kid_x1000(real: Tensor, fake: Tensor, subsets: int, subset_size: int, seed: int) -> float:
+def kid_x1000(real: Tensor, fake: Tensor, subsets: int, subset_size: int, seed: int) -> float | None:
     """Kernel Inception Distance (Binkowski et al. 2018) x 1000: unbiased MMD^2, kernel (x.y / 2048 + 1)^3.
 
     Args:
@@ -50,8 +50,13 @@ def kid_x1000(real: Tensor, fake: Tensor, subsets: int, subset_size: int, seed: 
         subsets: how many random subsets.
         subset_size: pictures in each; at most min(N, M) are taken.
         seed: of the drawing of the subsets.
+
+    Returns:
+        None where a set has fewer than two pictures: the unbiased estimate needs two.
     """
     size = min(subset_size, len(real), len(fake))
+    if size < 2:
+        return None
     with torch.random.fork_rng(devices=[]), warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # torchmetrics warns that it keeps all features
         torch.manual_seed(seed)
@@ -76,8 +81,12 @@ def psnr(output: Tensor, target: Tensor) -> list[float]:
 
 
 def ssim(output: Tensor, target: Tensor) -> list[float]:
-    """Structural similarity of each picture (Wang et al. 2004, Gaussian window of 11 px and sigma 1.5), at most 1."""
-    values = structural_similarity_index_measure(output, target, data_range=RANGE, reduction="none")
+    """Structural similarity of each picture (Wang et al. 2004, Gaussian window of 11 px and sigma 1.5), at most 1.
+
+    It is computed on intensities in [0, 1], because its luminance term counts from black.
+    """
+    unit = [(pictures + 1) / 2 for pictures in (output, target)]
+    values = structural_similarity_index_measure(*unit, data_range=1.0, reduction="none")
     assert isinstance(values, Tensor)
     result: list[float] = values.reshape(-1).tolist()
     return result

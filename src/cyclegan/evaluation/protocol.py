@@ -3,7 +3,7 @@
 `fid_legacy_test`, `kid_x1000_test`: features (pytorch-fid's resizing) of all translated test pictures against all real test
 pictures of the target domain; pictures are rounded to 8 bits first.
 `cycle_*`: G_back(G(x)) against x. `pair_*`: G(x), rounded to 8 bits, against its true counterpart, where pairs exist.
-L1 is on [-1, 1], PSNR and SSIM over a range of 2; each is the mean over pictures.
+L1 is on [-1, 1], PSNR over its range of 2, SSIM on [0, 1]; each is the mean over pictures.
 
 Trivial answers: `copy_input` gives the input back unchanged (only between domains of equal channels), `mean_colour` gives
 the mean colour of the domain asked for, whatever the input.
@@ -86,11 +86,11 @@ def score(
     def set_scores(features: Tensor) -> Scores:
         fid = metrics.fid(target.features, features)
         kid = metrics.kid_x1000(target.features, features, config.kid_subsets, config.kid_subset_size, seed)
-        return {"fid_legacy_test": float(f"{fid:.6g}"), "kid_x1000_test": float(f"{kid:.6g}")}
+        return {"fid_legacy_test": metrics.mean([fid]), "kid_x1000_test": None if kid is None else metrics.mean([kid])}
 
     def picture_scores(fake: Tensor, reconstructed: Tensor) -> dict[str, list[float]]:
-        scores = _compare("cycle", reconstructed, source.real)
-        return scores | (_compare("pair", fake, target.real) if paired else {})
+        scores = _compare("cycle", reconstructed, source.real, config.batch_size)
+        return scores | (_compare("pair", fake, target.real, config.batch_size) if paired else {})
 
     model = picture_scores(result.fake, result.reconstructed)
     table = {"model": set_scores(inception.legacy(images.to_uint8(result.fake), config.batch_size)) | _means(model)}
@@ -109,11 +109,12 @@ def score(
     return table, rows
 
 
-def _compare(prefix: str, output: Tensor, target: Tensor) -> dict[str, list[float]]:
+def _compare(prefix: str, output: Tensor, target: Tensor, batch_size: int) -> dict[str, list[float]]:
+    """Each picture's scores, a batch at a time: SSIM holds many copies of what it is given."""
+    pairs = list(zip(torch.split(output, batch_size), torch.split(target, batch_size), strict=True))
     return {
-        f"{prefix}_l1": metrics.l1(output, target),
-        f"{prefix}_psnr": metrics.psnr(output, target),
-        f"{prefix}_ssim": metrics.ssim(output, target),
+        f"{prefix}_{measure.__name__}": [value for one, two in pairs for value in measure(one, two)]
+        for measure in (metrics.l1, metrics.psnr, metrics.ssim)
     }
 
 

@@ -10,10 +10,10 @@ from cyclegan.models.weights import GeneratorSpec
 MEANINGS = {
     "fid_legacy_test": "FID with pytorch-fid's resizing, real test against translated test pictures (lower is better)",
     "kid_x1000_test": "KID x 1000, same features (lower is better)",
-    "cycle_l1": "|back(forth(x)) - x|, on [-1, 1] (lower is better)",
+    "cycle_l1": "mean difference of back(forth(x)) and x, on [-1, 1] (lower is better)",
     "cycle_psnr": "the same as PSNR in dB",
     "cycle_ssim": "the same as SSIM",
-    "pair_l1": "|output - truth| on held-out true pairs, on [-1, 1] (lower is better)",
+    "pair_l1": "mean difference of output and truth on held-out true pairs, on [-1, 1] (lower is better)",
     "pair_psnr": "the same as PSNR in dB",
     "pair_ssim": "the same as SSIM",
 }
@@ -41,7 +41,9 @@ def model_card(
     spec = next(iter(specs.values()))
     source, data = training["source"], training["data"]
     held_out = scores["pictures"]
-    commit_line = f"`{commit}`" if commit else f"`git log -S {spec.train_key[:16]} -- metrics/train.json` names it"
+    commit_line = (
+        f"`{commit}`" if commit else f"the first of `git log --reverse -S {spec.train_key[:16]} -- metrics/train.json`"
+    )
     return f"""\
 # CycleGAN generators: {source["name"]}
 

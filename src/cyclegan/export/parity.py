@@ -35,7 +35,7 @@ def sizes(side: int, stride: int) -> list[tuple[int, int, int]]:
         (1, side, side),
         (3, side, side),
         (1, side + 2 * stride, 2 * side + stride),
-        (2, side, side // 2 // stride * stride),
+        (2, side, max(2, side // 2 // stride) * stride),
     ]
 
 

@@ -67,12 +67,15 @@ def _load_onnx(path: Path) -> Translator:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     except Exception as error:  # ONNX Runtime's errors share no base but this
         raise UserError(f"{path} is not a readable ONNX model: {error}; export it again") from None
-    (entry,) = session.get_inputs()
-    channels = entry.shape[1] if len(entry.shape) == 4 else None
-    if channels not in (1, 3):
+    inputs, outputs = ([entry.shape for entry in entries] for entries in (session.get_inputs(), session.get_outputs()))
+    if not all(len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][1] in (1, 3) for shapes in (inputs, outputs)) or any(
+        isinstance(side, int) for side in inputs[0][2:]
+    ):
         raise UserError(
-            f"{path} takes inputs of shape {entry.shape}, not [N, 1 or 3, H, W]; it is no generator of this project"
+            f"{path} maps {inputs} to {outputs}, not [N, 1 or 3, H, W] of any height and width to the same; it is no "
+            f"generator of this project"
         )
+    (entry,), channels = session.get_inputs(), inputs[0][1]
     return Translator(
         lambda pictures: torch.from_numpy(np.asarray(session.run(None, {entry.name: pictures.numpy()})[0])), channels
     )
@@ -101,6 +104,8 @@ def translate_files(
             images.write(place, translator(_resized(pixels, short_side)))
         except images.BadImageError as error:
             yield path, str(error)
+        except torch.OutOfMemoryError:
+            yield path, "too large for the device's memory; try --resize or --device cpu"
         except OSError as error:
             yield path, f"{error.filename or place}: {error.strerror or error}"
         else:
@@ -113,13 +118,19 @@ def _places(source: Path, target: Path) -> list[tuple[Path, Path]]:
             raise UserError(f"the output {target} is the input; give another folder")
         if target.exists() and not target.is_dir():
             raise UserError(f"the input {source} is a folder, so the output must be one; {target} is a file")
-        inside = target.resolve()
-        files = (path for path in source.rglob("*") if images.is_picture(path) and path.is_file())
+        here, there = source.resolve(), target.resolve()
+        earlier = there if here in there.parents else None  # output of an earlier run inside the input is no input
         pairs = [
-            (path, target / path.relative_to(source)) for path in sorted(files) if inside not in path.resolve().parents
+            (path, target / path.relative_to(source))
+            for path in images.below(source)
+            if earlier not in path.resolve().parents
         ]
         if not pairs:
             raise UserError(f"there are no pictures in {source} ({', '.join(sorted(images.SUFFIXES))})")
+        inputs = {path.resolve() for path, _ in pairs}
+        clash = next((place for _, place in pairs if place.resolve() in inputs), None)
+        if clash:
+            raise UserError(f"the output {clash} is an input too; give another folder")
         return pairs
     if not source.is_file():
         raise UserError(f"there is no picture or folder {source}")

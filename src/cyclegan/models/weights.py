@@ -19,6 +19,8 @@ WEIGHTS = "generator.safetensors"
 CARD = "generator.json"
 FORMAT = 1
 
+Weights = Literal["raw", "ema"]  # as last trained, or the moving average
+
 
 @dataclass(frozen=True)
 class GeneratorSpec:
@@ -33,7 +35,7 @@ class GeneratorSpec:
         weights: "raw" as last trained, "ema" for the moving average.
     """
 
-    direction: Literal["G_AB", "G_BA"]
+    direction: str
     netG: str  # noqa: N815 - the name users of the reference code know
     ngf: int
     channels_in: int
@@ -41,13 +43,11 @@ class GeneratorSpec:
     stride: int
     size: int
     train_key: str
-    weights: Literal["raw", "ema"]
+    weights: Weights
     format: int = FORMAT
 
 
-def spec_of(
-    model: ModelConfig, direction: Literal["G_AB", "G_BA"], size: int, train_key: str, weights: Literal["raw", "ema"]
-) -> GeneratorSpec:
+def spec_of(model: ModelConfig, direction: str, size: int, train_key: str, weights: Weights) -> GeneratorSpec:
     """Describe a generator built by `networks.build_generator(model, direction)`."""
     channels_in, channels_out = channels(model, direction)
     return GeneratorSpec(direction, model.netG, model.ngf, channels_in, channels_out, STRIDE, size, train_key, weights)
@@ -70,7 +70,7 @@ def load_spec(folder: Path) -> GeneratorSpec:
     path = folder / CARD
     try:
         spec = GeneratorSpec(**json.loads(path.read_text(encoding="utf-8")))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise UserError(
             f"{folder} is no generator folder: it has no {CARD}; give one such as models/exported/G_AB"
         ) from None

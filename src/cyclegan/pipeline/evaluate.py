@@ -1,5 +1,6 @@
 """Stage evaluate: both directions scored on the test split, and shown."""
 
+import shutil
 from typing import Any, Literal
 
 import pandas as pd
@@ -12,9 +13,9 @@ from cyclegan.errors import UserError
 from cyclegan.evaluation import protocol
 from cyclegan.evaluation.features import Inception
 from cyclegan.evaluation.gallery import gallery
-from cyclegan.models.weights import load_generator
+from cyclegan.models.weights import Weights, load_generator
 from cyclegan.pipeline import paths
-from cyclegan.pipeline.files import write_json
+from cyclegan.pipeline.files import read_json, write_json
 
 DIRECTIONS = {"A_to_B": ("A", "B"), "B_to_A": ("B", "A")}
 
@@ -25,12 +26,13 @@ def evaluate(config: Config) -> None:
     Raises:
         UserError: no data, no trained generators, or averages asked for where none were kept.
     """
+    train_key = read_json(paths.TRAINING)["train_key"]
+    shutil.rmtree(lineage.project_root() / paths.CHECKPOINTS / train_key, ignore_errors=True)  # DVC holds the result now
     make_deterministic()
     device = choose_device(config.runtime.device)
     store = Store(paths.PREPARED)
     weights = _choose(config.evaluate.weights)
-    suffix = "_ema" if weights == "ema" else ""
-    generators = {name: load_generator(paths.TRAINED / f"{name}{suffix}", device) for name in ("G_AB", "G_BA")}
+    generators = {name: load_generator(paths.trained_generator(name, weights), device) for name in ("G_AB", "G_BA")}
     inception = Inception(device)
     batch_size = config.evaluate.batch_size
     domains = {
@@ -58,12 +60,12 @@ def evaluate(config: Config) -> None:
     everything = pd.concat(rows)
     everything.insert(0, "direction", everything.pop("direction"))
     everything.to_csv(paths.PER_PICTURE, index=False, float_format="%.6g", lineterminator="\n")
-    _log(config, generators["G_AB"][1].train_key, store.summary["source"]["name"], scores)
+    _log(config, train_key, store.summary["source"]["name"], scores)
     print(_as_table(scores))
 
 
-def _choose(wanted: Literal["auto", "ema", "raw"]) -> Literal["ema", "raw"]:
-    kept = (paths.TRAINED / "G_AB_ema").is_dir()
+def _choose(wanted: Literal["auto", "ema", "raw"]) -> Weights:
+    kept = paths.trained_generator("G_AB", "ema").is_dir()
     if wanted == "ema" and not kept:
         raise UserError(f"evaluate.weights is ema in params.yaml, but {paths.TRAINED} holds no averages; set it to auto")
     return "raw" if wanted == "raw" or not kept else "ema"
@@ -73,6 +75,7 @@ def _log(config: Config, train_key: str, dataset: str, scores: dict[str, Any]) -
     run = tracking.find(config.tracking, lineage.project_root(), train_key, f"{dataset} {train_key[:8]}")
     flat = tracking.flatten(scores)
     run.metrics({f"test/{name.replace('.', '/')}": value for name, value in flat.items() if value is not None})
+    run.tags({name: str(value) for name, value in tracking.flatten({"evaluate": config.evaluate.model_dump()}).items()})
     for path in (*paths.GALLERIES.values(), paths.PER_PICTURE, paths.EVALUATE_METRICS):
         run.artifact(path, "evaluation")
 

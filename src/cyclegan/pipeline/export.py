@@ -23,13 +23,12 @@ def export(config: Config) -> None:
         UserError: an exported program differs from the network by more than `export.tolerance`.
     """
     scores, training = read_json(paths.EVALUATE_METRICS), read_json(paths.TRAINING)
-    suffix = "_ema" if scores["weights"] == "ema" else ""
     cpu = torch.device("cpu")
     folder = fresh_folder(paths.EXPORTED)
     differences: dict[str, dict[str, float]] = {}
     generators: dict[str, tuple[ResnetGenerator, GeneratorSpec]] = {}
     for name in ("G_AB", "G_BA"):
-        network, spec = load_generator(paths.TRAINED / f"{name}{suffix}", cpu)
+        network, spec = load_generator(paths.trained_generator(name, scores["weights"]), cpu)
         network.to(memory_format=torch.contiguous_format)  # as the files store them
         generators[name] = network, spec
         save_generator(folder / name, network, spec)
@@ -59,7 +58,7 @@ def export(config: Config) -> None:
     train_key, dataset = training["train_key"], training["source"]["name"]
     run = tracking.find(config.tracking, lineage.project_root(), train_key, f"{dataset} {train_key[:8]}")
     for name, (network, spec) in generators.items():
-        run.generator(name, network, _pictures(spec, (2, spec.size, spec.size)))
+        run.generator(name, network, _pictures(spec, (2, 4 * spec.stride, 4 * spec.stride)))
     commit = run.tag("mlflow.source.git.commit")
     run.text(model_card(specs, training, scores, differences, config.export.opset, commit), f"export/{CARD}")
     run.artifact(paths.EXPORT_METRICS, "export")

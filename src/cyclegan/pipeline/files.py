@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from cyclegan.errors import UserError
+
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write a metrics file: keys in the given order, numbers as they are, the same bytes each time."""
@@ -14,8 +16,15 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
 
 
 def read_json(path: Path) -> dict[str, Any]:
-    """Read what `write_json` wrote."""
-    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    """Read what `write_json` wrote.
+
+    Raises:
+        UserError: it is not there.
+    """
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise UserError(f"there is no {path}; run `dvc repro`, which makes what is missing") from None
     return values
 
 

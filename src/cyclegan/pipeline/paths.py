@@ -21,3 +21,8 @@ EXPORT_METRICS = Path("metrics/export.json")
 # Under the project's folder, not the workspace, and never a DVC output:
 CHECKPOINTS = Path(".checkpoints")
 DOWNLOADS = Path(".downloads")
+
+
+def trained_generator(name: str, weights: str) -> Path:
+    """The folder of a trained generator: name "G_AB" or "G_BA", weights "raw" or "ema"."""
+    return TRAINED / (name if weights == "raw" else f"{name}_{weights}")

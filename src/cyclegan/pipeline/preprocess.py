@@ -19,6 +19,7 @@ from cyclegan.pipeline import paths
 from cyclegan.pipeline.files import fresh_folder, put_in_place, write_json
 from cyclegan.sources.provenance import Provenance
 
+IN_MEMORY = 256  # pictures decoded ahead of the writer
 PREVIEW_PICTURES, PREVIEW_COLUMNS = 40, 8
 
 
@@ -53,7 +54,7 @@ def preprocess(config: Config) -> None:
     summary = writer.finish(vars(source), skipped=[(str(item.picture.path), item.reason) for item in bad])
     put_in_place(folder, paths.PREPARED)
     write_json(paths.DATASET_METRICS, _metrics(summary, pd.DataFrame(writer.rows)))
-    _draw_previews(Store(paths.PREPARED))
+    _draw_previews(Store(paths.PREPARED, verify=False))
     counts = ", ".join(f"{entry['pictures']} in {name}" for name, entry in summary["sets"].items())
     print(f"prepared {counts}; {len(bad)} skipped; digest {summary['digest'][:12]}")
     for item in bad:
@@ -62,8 +63,10 @@ def preprocess(config: Config) -> None:
 
 def _verdicts(pictures: list[Picture], config: Config, *, paired_test: bool) -> Iterator[Good | Bad]:
     """Verdicts in the order of `pictures`, good ones already resized; decoded on all cores."""
+    prepare = partial(_prepare, config=config)
     with ThreadPoolExecutor(config.runtime.workers or os.cpu_count()) as pool:
-        verdicts: Iterator[Good | Bad] = pool.map(partial(_prepare, config=config), pictures)
+        slices = (pictures[start : start + IN_MEMORY] for start in range(0, len(pictures), IN_MEMORY))
+        verdicts = (verdict for part in slices for verdict in pool.map(prepare, part))
         yield from _whole_pairs(verdicts) if paired_test else verdicts
 
 
@@ -112,4 +115,4 @@ def _draw_previews(store: Store) -> None:
     for domain, path in paths.PREVIEWS.items():
         pictures = store.open("train", domain).tensor(0, PREVIEW_PICTURES)
         path.parent.mkdir(parents=True, exist_ok=True)
-        images.write(path, images.sheet(pictures, PREVIEW_COLUMNS))
+        images.write(path, images.sheet(images.shrink(pictures), PREVIEW_COLUMNS))

@@ -5,6 +5,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 class StopRequest:
     """Remembers the first signal that asked to stop."""
@@ -18,16 +20,17 @@ class StopRequest:
 
     def receive(self, number: int, _frame: FrameType | None) -> None:
         """A signal handler."""
-        if self.number is None:
-            self.number = number
-            print(f"\nsignal {number}: finishing this step and writing a checkpoint", flush=True)
+        self.number = number
+        for again in STOPPING:  # the next one ends the process at once
+            signal.signal(again, signal.default_int_handler)
+        print(f"\nsignal {number}: finishing this step and writing a checkpoint", flush=True)
 
 
 @contextmanager
 def graceful_stop() -> Iterator[StopRequest]:
-    """Within it, SIGINT and SIGTERM are remembered instead of ending the process."""
+    """Within it, the first SIGINT, SIGTERM or SIGHUP (a closed terminal) is remembered; a second one ends the process."""
     request = StopRequest()
-    before = {number: signal.signal(number, request.receive) for number in (signal.SIGINT, signal.SIGTERM)}
+    before = {number: signal.signal(number, request.receive) for number in STOPPING}
     try:
         yield request
     finally:

@@ -1,13 +1,12 @@
 """Stage train: the networks are trained from data/prepared, resumably, under one MLflow run."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal, cast
 
 import torch
 from filelock import FileLock, Timeout
+from torch import nn
 
 from cyclegan import config as configuration
 from cyclegan import images, lineage, tracking
@@ -17,22 +16,22 @@ from cyclegan.data.plan import Plan
 from cyclegan.data.store import Store
 from cyclegan.device import choose_device, choose_precision, make_deterministic
 from cyclegan.errors import Interrupted, UserError
-from cyclegan.models.weights import save_generator, spec_of
+from cyclegan.models.weights import Weights, save_generator, spec_of
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.files import write_json
 from cyclegan.pipeline.signals import graceful_stop
 from cyclegan.training import schedule
-from cyclegan.training.checkpoint import restore_checkpoint
+from cyclegan.training.checkpoint import restore_checkpoint, save_checkpoint
 from cyclegan.training.history import Row
 from cyclegan.training.loop import Samples, fit
 from cyclegan.training.progress import ProgressPrinter
 from cyclegan.training.state import TrainState, initial
 
-Direction = Literal["G_AB", "G_BA"]
-
 
 def train(config: Config, params_file: Path) -> None:
     """Train, or continue the training of the same params, data and code; writes models/trained, the history and samples.
+
+    The last checkpoint stays until the evaluate stage begins: only then has DVC recorded the result.
 
     Raises:
         Interrupted: a signal stopped it, after a checkpoint.
@@ -55,32 +54,36 @@ def train(config: Config, params_file: Path) -> None:
         print(f"training {key[:12]} on {device} in {precision}: {total} steps, {plan.steps_per_epoch} an epoch")
         if restored is not None:
             print(f"continuing after step {state.step} ({restored.name})")
+        revision = lineage.revision(Path())
         run = tracking.start_training(
             config.tracking,
             root,
             state.run_id,
             name=f"{store.summary['source']['name']} {key[:8]}",
             params=_params(config),
-            tags=_tags(store, key, device, precision),
-            data={"source": store.summary["source"]["name"], "digest": store.digest[:36], "commit": _commit()},
+            tags=_tags(config, store, key, device, precision, revision),
+            data={"source": store.summary["source"]["name"], "digest": store.digest[:36], "commit": revision.commit},
         )
-        state.run_id = run.id
         progress = ProgressPrinter(state.step, total, 2 * config.train.batch_size)
         status = "FAILED"
         try:
+            if revision.dirty:
+                run.text(revision.diff, "uncommitted.diff")
+            if state.run_id != run.id:
+                state.run_id = run.id
+                save_checkpoint(state, checkpoints)  # killed at any time from here on, it continues under the same run
             fit(state, plan, loader, samples, config, precision, _Observer(run, progress), checkpoints, stop)
             _check_unchanged(key, params_file)
             _write_outputs(state, samples, store, config, key)
             for path in (paths.HISTORY, *paths.SAMPLES.values()):
                 run.artifact(path)
             status = "FINISHED"
-        except Interrupted:
+        except (Interrupted, KeyboardInterrupt):
             status = "KILLED"
             raise
         finally:
             progress.close()
             run.finish(status)
-        shutil.rmtree(checkpoints)
 
 
 class _Observer:
@@ -108,13 +111,16 @@ def _sole_trainer(checkpoints: Path) -> Iterator[None]:
     checkpoints.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(checkpoints.with_suffix(".lock"))
     try:
-        with lock.acquire(timeout=0):
-            yield
+        lock.acquire(timeout=0)
     except Timeout:
         raise UserError(
             f"another process is training the same params, data and code ({checkpoints.name[:12]}); wait for it, or end "
             f"it and run `dvc repro` again: its checkpoint is kept"
         ) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def _data(store: Store, config: Config, device: torch.device) -> tuple[Plan, Loader, Samples]:
@@ -138,13 +144,10 @@ def _params(config: Config) -> dict[str, object]:
     return tracking.flatten(config.model_dump(mode="json", include=sections))
 
 
-def _commit() -> str:
-    return lineage.revision(Path()).commit
-
-
-def _tags(store: Store, key: str, device: torch.device, precision: str) -> dict[str, str]:
-    revision = lineage.revision(Path())
-    tags = {
+def _tags(
+    config: Config, store: Store, key: str, device: torch.device, precision: str, revision: lineage.Revision
+) -> dict[str, str]:
+    tags = tracking.flatten({"dataset": config.dataset.model_dump(mode="json")}) | {
         tracking.KEY_TAG: key,
         "dataset": store.summary["source"]["name"],
         "data_digest": store.digest,
@@ -155,12 +158,10 @@ def _tags(store: Store, key: str, device: torch.device, precision: str) -> dict[
         "mlflow.source.git.branch": revision.branch,
         "git.dirty": str(revision.dirty).lower(),
     }
-    if revision.dirty:
-        tags["git.diff"] = revision.diff
     experiment = lineage.experiment_name()
     if experiment:
         tags["dvc.experiment"] = experiment
-    return tags
+    return {name: str(value) for name, value in tags.items()}
 
 
 def _check_unchanged(key: str, params_file: Path) -> None:
@@ -175,16 +176,15 @@ def _check_unchanged(key: str, params_file: Path) -> None:
 
 
 def _write_outputs(state: TrainState, samples: Samples, store: Store, config: Config, key: str) -> None:
-    for network in [*state.networks.generators().values(), *state.average.values()]:
-        if not all(bool(torch.isfinite(parameter).all()) for parameter in network.parameters()):
-            raise UserError("a generator's weights are not finite after the last step; lower optimizer.lr in params.yaml")
-    size = config.preprocess.crop_size
-    for name, network in state.networks.generators().items():
-        direction = cast(Direction, name)
-        save_generator(paths.TRAINED / name, network, spec_of(config.model, direction, size, key, "raw"))
-        if name in state.average:
-            average = state.average[name]
-            save_generator(paths.TRAINED / f"{name}_ema", average, spec_of(config.model, direction, size, key, "ema"))
+    trained: dict[Weights, dict[str, nn.Module]] = {"raw": state.networks.generators(), "ema": state.average}
+    for weights, generators in trained.items():
+        for name, network in generators.items():
+            if not all(bool(torch.isfinite(parameter).all()) for parameter in network.parameters()):
+                raise UserError(
+                    f"{name} has weights that are not finite after the last step; lower optimizer.lr in params.yaml"
+                )
+            spec = spec_of(config.model, name, config.preprocess.crop_size, key, weights)
+            save_generator(paths.trained_generator(name, weights), network, spec)
     counts = {name: entry["pictures"] for name, entry in store.summary["sets"].items()}
     data = {"digest": store.digest, **counts}
     about = {"train_key": key, "data": data, "source": store.summary["source"], "params": _params(config)}

@@ -1,15 +1,18 @@
 """Zip archives with trainA/, trainB/, testA/ and testB/: fetched to disk, verified, unpacked safely."""
 
 import hashlib
+import lzma
 import shutil
 import stat
 import time
 import zipfile
+import zlib
 from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 import requests
+import urllib3
 
 from cyclegan import images
 from cyclegan.errors import UserError
@@ -70,7 +73,9 @@ def fetch(address: str, target: Path, size: int | None, progress: Progress, wait
         try:
             _continue(address, part, progress)
             break
-        except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
+        except (requests.exceptions.InvalidURL, requests.TooManyRedirects) as error:
+            raise UserError(f"cannot download {address}: {error}; mend dataset.url in params.yaml") from None
+        except (requests.RequestException, urllib3.exceptions.HTTPError) as error:
             after = part.stat().st_size if part.exists() else 0
             failures = 0 if after > before else failures + 1
             if failures == ATTEMPTS:
@@ -78,7 +83,7 @@ def fetch(address: str, target: Path, size: int | None, progress: Progress, wait
                     f"cannot download {address}: {_reason(error)}; try again later (the {after:,} bytes already here "
                     f"will be used), or set dataset.url to a mirror or a file:// address"
                 ) from None
-            time.sleep(wait_seconds * 2**failures)
+            time.sleep(wait_seconds * 2 ** max(0, failures - 1))
     arrived = part.stat().st_size
     if size is not None and arrived != size:
         part.unlink()
@@ -92,6 +97,7 @@ def fetch(address: str, target: Path, size: int | None, progress: Progress, wait
 def _continue(address: str, part: Path, progress: Progress) -> None:
     have = part.stat().st_size if part.exists() else 0
     headers = {"Range": f"bytes={have}-"} if have else {}
+    headers["Accept-Encoding"] = "identity"  # ranges and lengths count the archive's own bytes
     with requests.get(address, stream=True, timeout=(15, 30), headers=headers) as response:
         if response.status_code == requests.codes.requested_range_not_satisfiable and have:
             if response.headers.get("Content-Range") == f"bytes */{have}":
@@ -110,7 +116,7 @@ def _continue(address: str, part: Path, progress: Progress) -> None:
         length = response.headers.get("Content-Length")
         total = have + int(length) if length else None
         with part.open("ab" if resumed else "wb") as file:
-            for chunk in response.iter_content(CHUNK):
+            while chunk := response.raw.read1(CHUNK):  # what has arrived: a broken connection loses none of it
                 file.write(chunk)
                 have += len(chunk)
                 progress(have, total)
@@ -148,17 +154,28 @@ def unpack(path: Path, out: Path) -> None:
     """
     try:
         with zipfile.ZipFile(path) as archive:
-            members = [info for info in archive.infolist() if not info.is_dir()]
+            members = [info for info in archive.infolist() if not info.filename.endswith("/")]
             _refuse_attacks(path, members)
             placed = [(info, place) for info in members if (place := _place(info.filename))]
             if not any(place.parts[0] == "trainA" for _, place in placed):
                 raise UserError(f"{path} has no pictures in trainA; a data set has trainA, trainB, testA and testB")
+            if len({place for _, place in placed}) < len(placed):
+                raise UserError(f"{path} holds two pictures of one name and set; a data set has trainA only once")
             for info, place in placed:
                 target = out / place
                 target.parent.mkdir(parents=True, exist_ok=True)
                 with archive.open(info) as source, target.open("wb") as sink:
                     shutil.copyfileobj(source, sink, CHUNK)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except (
+        zipfile.BadZipFile,
+        zlib.error,
+        lzma.LZMAError,
+        NotImplementedError,
+        RuntimeError,
+        EOFError,
+        OSError,
+        ValueError,
+    ) as error:
         raise UserError(f"{path} is not a readable zip archive: {error}; remove it and try again") from None
 
 
@@ -166,7 +183,7 @@ def _refuse_attacks(path: Path, members: list[zipfile.ZipInfo]) -> None:
     """Judge every entry before the first is written; zipfile itself never reads past an entry's declared size."""
     for info in members:
         name = PurePosixPath(info.filename)
-        if name.is_absolute() or ".." in name.parts or "\\" in info.filename or ":" in name.parts[0]:
+        if not name.parts or name.is_absolute() or ".." in name.parts or "\\" in info.filename or ":" in name.parts[0]:
             raise UserError(
                 f"{path} holds the name {info.filename!r}, which leads out of its folder; do not trust this file"
             )
@@ -181,6 +198,6 @@ def _place(filename: str) -> PurePosixPath | None:
     """NAME/trainA/x.jpg -> trainA/x.jpg; None for what is no picture of a set."""
     parts = PurePosixPath(filename).parts
     start = next((i for i, part in enumerate(parts) if part in SETS), None)
-    if start is None or parts[0] == "__MACOSX" or not images.is_picture(Path(filename)):
+    if start is None or "__MACOSX" in parts or parts[-1].startswith(".") or not images.is_picture(Path(filename)):
         return None
     return PurePosixPath(*parts[start:])

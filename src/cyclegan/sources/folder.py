@@ -19,7 +19,7 @@ def make(out: Path, path: Path, *, paired_test: bool) -> Provenance:
     """
     if not path.is_dir():
         raise UserError(f"dataset.path is {path} in params.yaml; there is no such folder: put trainA/ and trainB/ into it")
-    found = {name: _pictures(path / name) for name in SETS}
+    found = {name: images.below(path / name) for name in SETS}
     empty = [name for name in ("trainA", "trainB") if not found[name]]
     if empty:
         raise UserError(
@@ -38,7 +38,7 @@ def make(out: Path, path: Path, *, paired_test: bool) -> Provenance:
             try:
                 shutil.copyfile(picture, target)
             except OSError as error:
-                raise UserError(f"cannot copy {picture}: {error.strerror}; make it readable or remove it") from None
+                raise UserError(f"cannot copy {picture}: {error.strerror}; mend that and run again") from None
     return Provenance(
         name="folder",
         domain_A="pictures of trainA",
@@ -47,8 +47,3 @@ def make(out: Path, path: Path, *, paired_test: bool) -> Provenance:
         attribution="The user's own pictures",
         paired_test=paired_test,
     )
-
-
-def _pictures(folder: Path) -> list[Path]:
-    """Every picture below a folder, by its name's suffix; links to folders are not followed."""
-    return sorted(path for path in folder.rglob("*") if images.is_picture(path) and path.is_file())

@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
@@ -48,7 +49,7 @@ def restore_checkpoint(state: TrainState, folder: Path) -> Path | None:
             with safe_open(path, framework="pt") as file:
                 about = json.loads(file.metadata()["cyclegan"])
                 loaded = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        except (SafetensorError, OSError, KeyError, ValueError):
+        except (SafetensorError, OSError, KeyError, ValueError, TypeError):
             continue
         if about["format"] == FORMAT:
             _load(state, loaded)
@@ -83,9 +84,13 @@ def _load(state: TrainState, loaded: dict[str, Tensor]) -> None:
     for name, network in _networks(state).items():
         network.load_state_dict(below(f"{name}/"))
     for name, optimizer in vars(state.optimizers).items():
+        parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
         moments: dict[int, dict[str, Tensor]] = {}
         for key, tensor in below(f"optimizer/{name}/").items():
             index, _, moment = key.partition("/")
+            parameter = parameters[int(index)]
+            if tensor.shape == parameter.shape:  # a fused optimizer pairs the two by their place in memory
+                tensor = torch.empty_like(parameter, requires_grad=False).copy_(tensor)
             moments.setdefault(int(index), {})[moment] = tensor
         optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     for name, pool in vars(state.pools).items():

@@ -20,6 +20,9 @@ from cyclegan.training.history import Row
 from cyclegan.training.state import TrainState
 from cyclegan.training.step import step
 
+UNREAD_STEPS = 20  # so many at most may pass before a NaN is noticed
+MOST_SAMPLES = 200  # grids of a training, however long: they are kept for ever
+
 
 class Observer(Protocol):
     """Who is told how training goes; nothing it does can change the result."""
@@ -28,7 +31,7 @@ class Observer(Protocol):
         """Losses of the latest step, every `runtime.log_every_steps` steps."""
 
     def window(self, row: Row) -> None:
-        """A new row of the history."""
+        """A row of the history; after a resumption the earlier rows come again."""
 
     def samples(self, step: int, grids: dict[str, images.Pixels]) -> None:
         """Sample grids by direction, every `runtime.sample_every_steps` steps and at the end."""
@@ -69,8 +72,9 @@ def fit(
     """
     total = plan.steps_per_epoch * schedule.total_epochs(config.schedule)
     context = autocast(precision, loader.device)
-    # On a GPU, reading a loss waits for the device: there it is done for many steps at once.
-    read_every = 1 if loader.device.type == "cpu" else config.runtime.log_every_steps
+    # On a GPU, reading a loss waits for the device: there it is done for some steps at once.
+    read_every = 1 if loader.device.type == "cpu" else min(config.runtime.log_every_steps, UNREAD_STEPS)
+    sample_every = max(config.runtime.sample_every_steps, total // MOST_SAMPLES)
     unread: list[tuple[int, int, float, Tensor]] = []
     saved_at = time.monotonic()
 
@@ -84,6 +88,8 @@ def fit(
                 observer.progress(number, epoch, dict(zip(state.history.names, [*terms, rate], strict=True)))
         unread.clear()
 
+    for index in range(len(state.history.rows)):  # of a resumed training: the last ones may not have been delivered
+        observer.window(state.history.row(index))
     if state.step == 0:
         observer.samples(0, samples.draw(state))
     while state.step < total:
@@ -107,7 +113,7 @@ def fit(
         save_due = time.monotonic() - saved_at >= config.runtime.checkpoint_every_seconds
         if len(unread) >= read_every or finished or save_due or signal_number is not None:
             read_losses()
-        if state.step % config.runtime.sample_every_steps == 0 or finished:
+        if state.step % sample_every == 0 or finished:
             observer.samples(state.step, samples.draw(state))
         if save_due or finished or signal_number is not None:
             save_checkpoint(state, checkpoints)

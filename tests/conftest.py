@@ -1,0 +1,127 @@
+"""Fixtures that many tests share: tiny configurations, and a tiny prepared data set made by the real modules."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import yaml
+from hypothesis import settings
+from project import mlflow_database, workspace
+
+from cyclegan import config as configuration
+from cyclegan import images
+from cyclegan.config import Config
+from cyclegan.data import checks, layout
+from cyclegan.data.batches import Loader
+from cyclegan.data.plan import Plan
+from cyclegan.data.store import Store, Writer
+from cyclegan.sources import shapes
+from cyclegan.training.loop import Samples
+
+__all__ = ["mlflow_database", "workspace"]  # fixtures from project.py
+
+PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
+TINY = {  # all that a test relies on, so that the project's own settings may change
+    "seed": 0,
+    "dataset.name": "shapes",
+    "dataset.image_size": 36,
+    "dataset.n_train": 6,
+    "dataset.n_test": 4,
+    "preprocess.load_size": 36,
+    "preprocess.crop_size": 32,
+    "preprocess.flip": True,
+    "model.netG": "resnet_6blocks",
+    "model.ngf": 4,
+    "model.ndf": 4,
+    "model.n_layers_D": 2,
+    "model.input_nc": 3,
+    "model.output_nc": 3,
+    "model.init_gain": 0.02,
+    "loss.lambda_A": 10.0,
+    "loss.lambda_B": 10.0,
+    "loss.lambda_identity": 0.5,
+    "optimizer.lr": 0.0002,
+    "optimizer.beta1": 0.5,
+    "schedule.n_epochs": 2,
+    "schedule.n_epochs_decay": 1,
+    "train.batch_size": 2,
+    "train.pool_size": 3,
+    "train.ema_decay": 0.99,
+    "train.precision": "float32",
+    "train.history_every_steps": 2,
+    "train.n_samples": 2,
+    "evaluate.batch_size": 3,
+    "evaluate.kid_subsets": 2,
+    "evaluate.kid_subset_size": 3,
+    "runtime.device": "cpu",
+    "runtime.checkpoint_every_seconds": 3600.0,
+}
+CPU = torch.device("cpu")
+
+torch.set_num_threads(1)  # quicker than many for tiny networks, above all beside other work
+settings.register_profile("cyclegan", deadline=None, derandomize=True)  # the same examples on every machine, fast or slow
+settings.load_profile("cyclegan")
+
+
+@pytest.fixture(scope="session")
+def make_config() -> Callable[..., Config]:
+    """make_config(**{"train.batch_size": 3}): the project's params.yaml, made tiny, with changes by dotted name."""
+    text = PARAMS.read_text(encoding="utf-8")
+
+    def make(**overrides: Any) -> Config:
+        params = yaml.safe_load(text)
+        for name, value in (TINY | overrides).items():
+            *section, key = name.split(".")
+            (params[section[0]] if section else params)[key] = value
+        return configuration.parse(params, PARAMS.name)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def prepared(tmp_path_factory: pytest.TempPathFactory, make_config: Callable[..., Config]) -> Path:
+    """A prepared folder of `shapes`: 6 training pictures of 36 px a domain and 4 true test pairs of 32 px."""
+    config = make_config()
+    raw, folder = (tmp_path_factory.mktemp("shapes") / name for name in ("raw", "prepared"))
+    dataset, side = config.dataset, {"train": config.preprocess.load_size, "test": config.preprocess.crop_size}
+    source = shapes.make(raw, dataset.image_size, dataset.n_train, dataset.n_test, config.seed)
+    writer = Writer(folder)
+    for picture in layout.find(raw, dataset.test_fraction, config.seed):
+        good = checks.judge(picture, 3, config.preprocess.background, config.preprocess.min_side)
+        assert isinstance(good, checks.Good)
+        writer.add(replace(good, pixels=images.resize(good.pixels, side[picture.split], side[picture.split])))
+    writer.finish(vars(source), skipped=[])
+    return folder
+
+
+@dataclass(frozen=True)
+class Data:
+    """What the loop takes its pictures from."""
+
+    plan: Plan
+    loader: Loader
+    samples: Samples
+
+
+@pytest.fixture(scope="session")
+def make_data(prepared: Path) -> Callable[[Config], Data]:
+    """make_data(config): plan, loader and samples over the prepared folder, as the train stage makes them."""
+    store = Store(prepared)
+
+    def make(config: Config) -> Data:
+        train_A, train_B = store.open("train", "A"), store.open("train", "B")
+        plan = Plan(
+            seed=config.seed,
+            n_A=len(train_A),
+            n_B=len(train_B),
+            batch_size=config.train.batch_size,
+            pool_size=config.train.pool_size,
+            flip=config.preprocess.flip,
+        )
+        held_out = (store.open("test", domain).tensor(0, config.train.n_samples) for domain in layout.DOMAINS)
+        return Data(plan, Loader(train_A, train_B, config.preprocess.crop_size, CPU), Samples(*held_out))
+
+    return make

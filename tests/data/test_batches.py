@@ -1,0 +1,84 @@
+"""Crops, flips and ranges, on pictures whose pixels say where they lie."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cyclegan.data.batches import Loader
+from cyclegan.data.plan import Decisions, Plan, View
+
+CPU = torch.device("cpu")
+fraction = st.floats(0, 1, exclude_max=True)
+
+
+def map_picture(height: int, width: int) -> np.ndarray:
+    """Channel 0 is the row, channel 1 the column, channel 2 a constant."""
+    rows, columns = np.mgrid[:height, :width]
+    return np.stack([rows, columns, np.full_like(rows, 255)], axis=2).astype(np.uint8)
+
+
+def load(pictures: Any, size: int, *views: tuple[int, float, float, bool]) -> np.ndarray:
+    """Levels 0..255 [N, C, size, size] of the views (index, top, left, flip)."""
+    view = View(*(np.array(values) for values in zip(*views, strict=True)))
+    batch = Loader(pictures, pictures, size, CPU).load(Decisions(view, view, None, None))
+    assert batch.real_A.dtype == torch.float32
+    levels = (batch.real_A + 1) * 127.5
+    np.testing.assert_allclose(levels, levels.round(), atol=1e-4)
+    return levels.round().numpy()
+
+
+@given(st.integers(4, 30), st.integers(4, 30), fraction, fraction, st.booleans())
+def test_a_crop_is_a_whole_square_inside_the_picture_mirrored_left_to_right_only(
+    height: int, width: int, top: float, left: float, flip: bool
+) -> None:
+    rows, columns, constant = load([map_picture(height, width)], 4, (0, top, left, flip))[0]
+    if flip:
+        rows, columns = rows[:, ::-1], columns[:, ::-1]
+    np.testing.assert_array_equal(rows, (rows[0, 0] + np.arange(4))[:, None].repeat(4, 1))
+    np.testing.assert_array_equal(columns, (columns[0, 0] + np.arange(4))[None].repeat(4, 0))
+    np.testing.assert_array_equal(constant, 255)  # a crop beyond the edge would be smaller, or of another picture
+
+
+def test_every_place_a_crop_can_take_is_as_likely() -> None:
+    places = np.arange(70) / 70 + 1 / 140
+    rows = load([map_picture(10, 10)], 4, *((0, place, place, False) for place in places))[:, 0, 0, 0]
+    assert np.bincount(rows.astype(int)).tolist() == [10] * 7
+
+
+def test_pictures_of_one_batch_may_differ_in_size_and_are_taken_by_index() -> None:
+    pictures = [np.full((side, side + 1, 3), side, np.uint8) for side in (4, 9, 6)]
+    levels = load(pictures, 4, (2, 0.5, 0.9, True), (0, 0.9, 0.1, False), (1, 0.2, 0.2, True))
+    assert levels[:, :, 0, 0].tolist() == [[6] * 3, [4] * 3, [9] * 3]
+
+
+def test_domains_may_differ_in_channels_and_levels_span_minus_one_to_one() -> None:
+    grey, colour = np.array([0, 255], np.uint8), np.array([[0, 128, 255]], np.uint8)
+    view = View(np.array([0, 0]), np.zeros(2), np.zeros(2), np.array([False, True]))
+    batch = Loader([grey.reshape(1, 2, 1).repeat(2, 0)], [colour.repeat(4, 0).reshape(2, 2, 3)], 2, CPU).load(
+        Decisions(view, view, None, None)
+    )
+    assert batch.real_A.shape == (2, 1, 2, 2)
+    assert batch.real_A[:, 0, 0].tolist() == [[-1, 1], [1, -1]]
+    assert batch.real_B.shape == (2, 3, 2, 2)
+    torch.testing.assert_close(batch.real_B[0, :, 0, 0], torch.tensor([-1, 128 / 127.5 - 1, 1]))
+
+
+def test_a_prepared_folder_gives_batches_of_both_domains(
+    make_data: Callable[..., Any], make_config: Callable[..., Any]
+) -> None:
+    data = make_data(make_config(**{"train.batch_size": 3}))
+    plan: Plan = data.plan
+    decisions = plan.decisions(0)
+    batch = data.loader.load(decisions)
+    for real, pictures, view in (
+        (batch.real_A, data.loader.train_A, decisions.A),
+        (batch.real_B, data.loader.train_B, decisions.B),
+    ):
+        assert real.shape == (3, 3, 32, 32)
+        assert real.abs().max() <= 1
+        means = [pictures[index].mean() / 127.5 - 1 for index in view.index]  # a crop of nearly all has nearly the mean
+        torch.testing.assert_close(real.mean((1, 2, 3)), torch.tensor(means, dtype=torch.float32), atol=0.15, rtol=0)

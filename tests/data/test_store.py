@@ -1,0 +1,184 @@
+"""Packed pixels: what goes in comes out, and any change is noticed."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+
+from cyclegan import images
+from cyclegan.data.checks import Good
+from cyclegan.data.layout import Picture
+from cyclegan.data.store import MANIFEST, SUMMARY, Moments, Store, Writer
+from cyclegan.errors import UserError
+
+SIZES = [(8, 8), (5, 9), (16, 4), (1, 1), (7, 7)]
+CHANNELS = {"A": 1, "B": 3}
+SOURCE: dict[str, Any] = {"name": "mine", "paired_test": True}
+
+
+def good(domain: Any, split: Any, name: str, pixels: images.Pixels) -> Good:
+    original = images.Original(pixels.shape[1] * 2, pixels.shape[0] * 3, "RGB")
+    return Good(Picture(domain, split, Path(name), name), pixels, f"sha-{name}", original)
+
+
+def mixed() -> list[Good]:
+    rng = np.random.default_rng(0)
+    return [
+        good(domain, split, f"{index}.png", rng.integers(0, 256, (*size, CHANNELS[domain]), dtype=np.uint8))
+        for split in ("train", "test")
+        for index, size in enumerate(SIZES)
+        for domain in ("A", "B")
+    ]
+
+
+def write(folder: Path, pictures: list[Good]) -> Store:
+    writer = Writer(folder)
+    for picture in pictures:
+        writer.add(picture)
+    writer.finish(SOURCE, skipped=[])
+    return Store(folder)
+
+
+def test_pictures_of_mixed_sizes_and_channels_come_out_as_they_went_in(tmp_path: Path) -> None:
+    pictures = mixed()
+    store = write(tmp_path / "store", pictures)
+    for split in ("train", "test"):
+        for domain in ("A", "B"):
+            opened = store.open(split, domain)
+            expected = [p for p in pictures if (p.picture.split, p.picture.domain) == (split, domain)]
+            assert len(opened) == len(expected)
+            assert opened.files == [p.picture.name for p in expected]
+            for index, picture in enumerate(expected):
+                np.testing.assert_array_equal(opened[index], picture.pixels)
+    assert store.paired_test is True
+
+
+def test_names_that_tables_could_misread_survive(tmp_path: Path) -> None:
+    names = ["NA", "007", "1e5", "", 'a,"b".png', "null", "ä b.png", "True"]
+    pixels = np.zeros((2, 2, 3), np.uint8)
+    store = write(tmp_path, [good("A", "train", name, pixels) for name in names])
+    assert store.open("train", "A").files == names
+
+
+def test_manifest_has_a_row_a_picture_with_all_that_is_known(tmp_path: Path) -> None:
+    pictures = mixed()
+    write(tmp_path, pictures)
+    table = pd.read_csv(tmp_path / MANIFEST)
+    assert list(table.columns) == [
+        "domain",
+        "split",
+        "file",
+        "sha256",
+        "original_width",
+        "original_height",
+        "original_mode",
+        "offset",
+        "height",
+        "width",
+    ]
+    assert len(table) == len(pictures)
+    for row, picture in zip(table.to_dict("records"), pictures, strict=True):
+        height, width, _ = picture.pixels.shape
+        assert (row["domain"], row["split"], row["file"]) == (
+            picture.picture.domain,
+            picture.picture.split,
+            picture.picture.name,
+        )
+        assert (row["height"], row["width"]) == (height, width)
+        assert (row["original_height"], row["original_width"], row["original_mode"]) == (3 * height, 2 * width, "RGB")
+        assert row["sha256"] == picture.sha256
+    for (split, domain), rows in table.groupby(["split", "domain"]):
+        sizes = rows["height"] * rows["width"] * CHANNELS[domain]
+        assert rows["offset"].tolist() == (sizes.cumsum() - sizes).tolist(), (split, domain)
+        assert (tmp_path / f"{split}{domain}.u8").stat().st_size == sizes.sum()
+
+
+def test_digest_is_the_same_for_the_same_pictures_and_changes_with_any_pixel(tmp_path: Path) -> None:
+    digest = write(tmp_path / "one", mixed()).digest
+    assert write(tmp_path / "two", mixed()).digest == digest
+    digests = {digest}
+    rng = np.random.default_rng(1)
+    for trial in range(12):
+        pictures = mixed()
+        pixels = pictures[int(rng.integers(len(pictures)))].pixels
+        flat = pixels.reshape(-1)
+        flat[rng.integers(len(flat))] ^= 1  # the smallest change there is
+        digests.add(write(tmp_path / f"changed{trial}", pictures).digest)
+    assert len(digests) == 13
+
+
+def test_digest_changes_with_the_order_and_the_names(tmp_path: Path) -> None:
+    pixels = [np.full((2, 2, 3), level, np.uint8) for level in (0, 255)]
+    digests = {
+        write(tmp_path / str(number), [good("A", "train", *item) for item in items]).digest
+        for number, items in enumerate(
+            [
+                [("a", pixels[0]), ("b", pixels[1])],
+                [("b", pixels[1]), ("a", pixels[0])],
+                [("a", pixels[0]), ("c", pixels[1])],
+            ]
+        )
+    }
+    assert len(digests) == 3
+
+
+@pytest.mark.parametrize("name", ["trainA.u8", "testB.u8", MANIFEST])
+def test_a_changed_shortened_or_missing_file_is_noticed_and_named(tmp_path: Path, name: str) -> None:
+    write(tmp_path, mixed())
+    path = tmp_path / name
+    data = path.read_bytes()
+    path.write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    with pytest.raises(UserError, match=name):
+        Store(tmp_path)
+    path.write_bytes(data[:-1])
+    with pytest.raises(UserError, match=name):
+        Store(tmp_path)
+    path.unlink()
+    with pytest.raises(UserError, match=name):
+        Store(tmp_path)
+    path.write_bytes(data)
+    assert Store(tmp_path).digest
+
+
+def test_a_folder_that_is_not_prepared_or_of_another_format_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no prepared data"):
+        Store(tmp_path)
+    write(tmp_path, mixed())
+    summary = json.loads((tmp_path / SUMMARY).read_text(encoding="utf-8"))
+    (tmp_path / SUMMARY).write_text(json.dumps(summary | {"format": 0}), encoding="utf-8")
+    with pytest.raises(UserError, match="has format 0"):
+        Store(tmp_path)
+
+
+@given(
+    st.lists(hnp.arrays(np.uint8, st.tuples(*[st.integers(1, 6)] * 2, st.just(3))), min_size=1, max_size=5), st.randoms()
+)
+def test_moments_are_numpys_mean_and_std_in_any_order(pictures: list[images.Pixels], random: Any) -> None:
+    levels = np.concatenate([pixels.reshape(-1, 3) for pixels in pictures]).astype(np.float64)
+    summaries = []
+    for _ in range(2):
+        moments = Moments(3)
+        for pixels in pictures:
+            moments.add(pixels)
+        summaries.append(moments.summary())
+        random.shuffle(pictures)
+    assert summaries[0] == summaries[1]
+    np.testing.assert_allclose(summaries[0].mean, levels.mean(0), atol=5.001e-4)
+    np.testing.assert_allclose(summaries[0].std, levels.std(0), atol=5.001e-4)
+    assert (summaries[0].pictures, summaries[0].channels) == (len(pictures), 3)
+
+
+def test_tensor_stacks_a_range_and_ends_with_the_set(tmp_path: Path) -> None:
+    levels = [0, 51, 255]
+    store = write(tmp_path, [good("B", "test", f"{v}.png", np.full((4, 6, 3), v, np.uint8)) for v in levels])
+    stacked = store.open("test", "B").tensor(1, 9)
+    assert stacked.shape == (2, 3, 4, 6)
+    assert stacked.dtype == torch.float32
+    torch.testing.assert_close(stacked[:, 0, 0, 0], torch.tensor([51 / 127.5 - 1, 1.0]))

@@ -1,0 +1,127 @@
+"""The model card holds what is known, and nothing that is not."""
+
+import json
+import re
+from typing import Any
+
+import pytest
+
+from cyclegan.export.card import MEANINGS, model_card
+from cyclegan.export.formats import ONNX_FILE, PROGRAM_FILE
+from cyclegan.models.weights import GeneratorSpec
+
+KEY = "0123456789abcdef" * 4
+
+
+def spec(direction: Any, channels_in: int, channels_out: int) -> GeneratorSpec:
+    return GeneratorSpec(direction, "resnet_6blocks", 32, channels_in, channels_out, 4, 64, KEY, "ema")
+
+
+def column(start: float) -> dict[str, float | None]:
+    return {name: start + index + 0.0625 for index, name in enumerate(MEANINGS)}
+
+
+SCORES: dict[str, Any] = {
+    "weights": "ema",
+    "pictures": {"test_A": 17, "test_B": 19},
+    "A_to_B": {"model": column(10), "copy_input": column(30) | {"cycle_psnr": None}, "mean_colour": column(50)},
+    "B_to_A": {"model": column(70), "mean_colour": column(90)},
+}
+TRAINING: dict[str, Any] = {
+    "train_key": KEY,
+    "data": {"digest": "d1ge57", "trainA": 418, "trainB": 419},
+    "source": {
+        "name": "shapes",
+        "domain_A": "outlines",
+        "domain_B": "fillings",
+        "licence": "CC0",
+        "attribution": "Shapes drawn by nobody",
+    },
+    "params": {"loss.lambda_A": 10.0, "preprocess.flip": True, "dataset.url": None, "model.netG": "resnet_6blocks"},
+}
+PARITY = {"G_AB": {ONNX_FILE: 1.3e-6, PROGRAM_FILE: 0.0}, "G_BA": {ONNX_FILE: 3.5e-6, PROGRAM_FILE: 4.5e-7}}
+
+
+def make(**changes: Any) -> str:
+    arguments: dict[str, Any] = {
+        "specs": {"G_AB": spec("G_AB", 3, 1), "G_BA": spec("G_BA", 1, 3)},
+        "training": TRAINING,
+        "scores": SCORES,
+        "parity": PARITY,
+        "opset": 20,
+    }
+    return model_card(**(arguments | changes))
+
+
+def tables(card: str) -> dict[str, list[list[str]]]:
+    """The rows of each Markdown table, by the first cell of its head; a | within a cell must be escaped."""
+    found: dict[str, list[list[str]]] = {}
+    rows: list[list[str]] = []
+    for line in card.splitlines():
+        if not line.startswith("|"):
+            rows = []
+            continue
+        cells = [cell.strip().replace(r"\|", "|") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+        if not rows:
+            found[cells[0]] = rows
+        rows.append(cells)
+    for rows in found.values():
+        assert rows[1] == ["---"] * len(rows[0])
+        assert {len(row) for row in rows} == {len(rows[0])}
+    return found
+
+
+@pytest.mark.parametrize("direction", ["A_to_B", "B_to_A"])
+def test_every_score_stands_beside_the_trivial_answers_with_its_meaning(direction: str) -> None:
+    head, _, *rows = tables(make())[direction]
+    columns = SCORES[direction]
+    assert head == [direction, *columns, "meaning"]
+    assert [row[0] for row in rows] == list(MEANINGS)
+    for name, *values, meaning in rows:
+        expected = [columns[one][name] for one in columns]
+        assert values == ["-" if value is None else f"{value:.4g}" for value in expected]
+        assert meaning == MEANINGS[name].replace(r"\|", "|")
+
+
+def test_no_number_is_missing_or_infinite() -> None:
+    words = make().replace("|", " ").replace(",", " ").split()
+    assert not {"nan", "inf", "-inf", "None", "NaN", "Infinity"} & set(words)
+
+
+def test_generators_are_listed_with_architecture_channels_and_differences() -> None:
+    _, _, *rows = tables(make())["generator"]
+    assert rows == [
+        ["G_AB", "resnet_6blocks, ngf 32", "3 -> 1", "ema", "1.3e-06", "0.0e+00"],
+        ["G_BA", "resnet_6blocks, ngf 32", "1 -> 3", "ema", "3.5e-06", "4.5e-07"],
+    ]
+    assert "ONNX (opset 20)" in make()
+
+
+def test_data_licence_and_settings_are_named() -> None:
+    card = make()
+    for fact in (
+        "shapes",
+        "outlines (A) into fillings (B)",
+        "418 and 419 pictures",
+        "17 and 19 held-out pictures",
+        "CC0",
+        "Shapes drawn by nobody",
+        "`d1ge57`",
+        f"`{KEY}`",
+        "squares\nof 64 px",
+        "multiples of 4",
+    ):
+        assert fact in card
+    _, _, *rows = tables(card)["parameter"]
+    assert {name: json.loads(value) for name, value in rows} == TRAINING["params"]
+
+
+def test_the_commit_is_named_where_it_is_known_and_findable_where_not() -> None:
+    assert "Commit: `c0ffee`" in make(commit="c0ffee")
+    assert re.search(rf"Commit: .*`git log .*-S {KEY[:16]} -- metrics/train.json`", make())
+    assert "None" not in make()
+
+
+def test_the_card_depends_on_its_arguments_alone() -> None:
+    assert make() == make()
+    assert make() != make(opset=21)

@@ -1,0 +1,68 @@
+"""Device and precision: what is asked for is what one gets, or an error."""
+
+import pytest
+import torch
+
+from cyclegan.device import autocast, choose_device, choose_precision
+from cyclegan.errors import UserError
+
+
+def test_the_cpu_is_always_there() -> None:
+    assert choose_device("cpu") == torch.device("cpu")
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "kind"), [(True, True, "cuda"), (True, False, "cuda"), (False, True, "mps"), (False, False, "cpu")]
+)
+def test_auto_prefers_cuda_then_mps_then_the_cpu(monkeypatch: pytest.MonkeyPatch, cuda: bool, mps: bool, kind: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    assert choose_device("auto").type == kind
+
+
+@pytest.mark.parametrize("wanted", ["cuda", "cuda:0", "cuda:2", "mps"])
+def test_a_device_that_is_not_there_is_an_error_that_names_it(monkeypatch: pytest.MonkeyPatch, wanted: str) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: wanted == "cuda:2")
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
+    with pytest.raises(UserError, match=f"runtime.device is {wanted} in params.yaml"):
+        choose_device(wanted)
+
+
+def test_a_cuda_device_is_taken_by_its_number(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert choose_device("cuda:1") == torch.device("cuda", 1)
+
+
+@pytest.mark.parametrize("wanted", ["float32", "bf16"])
+@pytest.mark.parametrize("kind", ["cpu", "cuda", "mps"])
+def test_a_stated_precision_is_taken_at_its_word(wanted: str, kind: str) -> None:
+    assert choose_precision(wanted, torch.device(kind)) == wanted
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_precision_on_cuda_asks_the_hardware(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
+    monkeypatch.setattr(torch.cuda, "is_bf16_supported", lambda including_emulation=True: native or including_emulation)
+    assert choose_precision("auto", torch.device("cuda")) == ("bf16" if native else "float32")
+
+
+@pytest.mark.parametrize("native", [True, False])
+def test_auto_precision_on_the_cpu_asks_for_native_instructions(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
+    """Not whether oneDNN can: on AVX-512 without bf16 it emulates, several times slower than float32."""
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    assert choose_precision("auto", torch.device("cpu")) == ("bf16" if native else "float32")
+
+
+def test_auto_precision_elsewhere_is_float32() -> None:
+    assert choose_precision("auto", torch.device("mps")) == "float32"
+
+
+@pytest.mark.parametrize(("precision", "dtype"), [("float32", torch.float32), ("bf16", torch.bfloat16)])
+def test_networks_run_in_the_precision_each_time_the_context_is_entered(precision: str, dtype: torch.dtype) -> None:
+    layer, context = torch.nn.Conv2d(1, 1, 1), autocast(precision, torch.device("cpu"))
+    for _ in range(2):
+        with context:
+            assert layer(torch.ones(1, 1, 2, 2)).dtype == dtype
+        assert layer(torch.ones(1, 1, 2, 2)).dtype == torch.float32
+    assert layer.weight.dtype == torch.float32

@@ -1,0 +1,64 @@
+"""The history pool: plan and device tensor together do what a plain list does, picture by picture."""
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from textbook import ImagePool
+
+from cyclegan import randomness
+from cyclegan.data.plan import PoolQuery, query_pool
+from cyclegan.training.pool import Pool
+
+CPU = torch.device("cpu")
+
+
+def numbered(first: int, n: int) -> torch.Tensor:
+    """Pictures that can be told apart: [n, 1, 2, 2] of their number."""
+    return torch.arange(first, first + n, dtype=torch.float32).reshape(n, 1, 1, 1).repeat(1, 1, 2, 2)
+
+
+@pytest.mark.parametrize("size", [0, 1, 3, 50])
+@given(n=st.integers(1, 7), steps=st.integers(1, 60), seed=st.integers(0, 99))
+def test_shows_and_keeps_what_a_plain_list_does(size: int, n: int, steps: int, seed: int) -> None:
+    pool, plain = Pool.empty(size, 1, 2, CPU), ImagePool(size)
+    for step in range(steps):
+        fresh = numbered(1 + step * n, n)
+        decisions = query_pool(randomness.generator(seed, "pool", step), size, step * n, n)
+        rng = randomness.generator(seed, "pool", step)
+        swaps, slots = rng.random(n) < 0.5, rng.integers(max(size, 1), size=n)
+        assert torch.equal(pool.query(fresh, decisions), plain.query(fresh, swaps.tolist(), slots.tolist()))
+        if plain.pictures:
+            assert torch.equal(pool.slots[: len(plain.pictures)], torch.stack(plain.pictures))
+
+
+def test_half_of_what_a_full_pool_shows_is_old_and_every_slot_is_used() -> None:
+    pool = Pool.empty(10, 1, 2, CPU)
+    old, replaced = 0, np.zeros(10, dtype=int)
+    for step in range(2000):
+        fresh, before = numbered(step, 1), pool.slots[:10].clone()
+        shown = pool.query(fresh, query_pool(randomness.generator(0, "pool", step), 10, step, 1))
+        if step >= 10:
+            old += int(shown[0, 0, 0, 0] != step)
+            replaced += (pool.slots[:10] != before)[:, 0, 0, 0].numpy()
+    assert abs(old / 1990 - 0.5) < 4 * 0.5 / 1990**0.5
+    assert replaced.sum() == old
+    assert ((replaced - old / 10) ** 2 / (old / 10)).sum() < 34  # chi-square, 9 degrees: once in 10,000
+
+
+def test_an_empty_pool_shows_the_fresh_pictures() -> None:
+    fresh = numbered(5, 4)
+    shown = Pool.empty(0, 1, 2, CPU).query(fresh, query_pool(randomness.generator(0, "pool"), 0, 0, 4))
+    assert torch.equal(shown, fresh)
+
+
+def test_what_is_shown_does_not_change_when_the_pool_does() -> None:
+    pool = Pool.empty(1, 1, 2, CPU)
+    swap = PoolQuery(np.array([True]), np.array([0]), np.array([0]), np.array([0]))
+    pool.query(numbered(1, 1), query_pool(randomness.generator(0, "pool"), 1, 0, 1))
+    fresh = numbered(2, 1)
+    shown = pool.query(fresh, swap)
+    fresh.fill_(7.0)
+    pool.query(numbered(3, 1), swap)
+    assert shown.unique().tolist() == [1]
