@@ -85,8 +85,8 @@ def ssim(output: Tensor, target: Tensor) -> list[float]:
 
     It is computed on intensities in [0, 1], because its luminance term counts from black.
     """
-    unit = [(pictures + 1) / 2 for pictures in (output, target)]
-    values = structural_similarity_index_measure(*unit, data_range=1.0, reduction="none")
+    one, two = (output + 1) / 2, (target + 1) / 2
+    values = structural_similarity_index_measure(one, two, data_range=1.0, reduction="none")
     assert isinstance(values, Tensor)
     result: list[float] = values.reshape(-1).tolist()
     return result
