@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from torch import Tensor, nn
 
 KEY_TAG = "train_key"
+KIND_TAG = "mlflow.experimentKind"  # without it the UI may open with its pages for language models
 FLUSH_SECONDS = 5.0
 BATCH = 900  # metrics a request; MLflow takes 1000
 POINTS = 50  # points of all curves together a request
@@ -244,7 +245,8 @@ def _connect(config: TrackingConfig, root: Path) -> "MlflowClient":
         client = MlflowClient()
         with FileLock(root / ".mlflow.lock"):  # several processes creating one database at once fail
             if client.get_experiment_by_name(config.experiment) is None:
-                client.create_experiment(config.experiment, str(root / "mlartifacts") if uri == local else None)
+                artifacts = str(root / "mlartifacts") if uri == local else None
+                client.create_experiment(config.experiment, artifacts, tags={KIND_TAG: "custom_model_development"})
         mlflow.set_experiment(config.experiment)
     except MlflowException as error:
         raise UserError(

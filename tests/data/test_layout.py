@@ -101,3 +101,14 @@ def test_every_picture_without_counterpart_is_named(tmp_path: Path) -> None:
 def test_test_pictures_that_share_a_name_are_named(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="share a name but for the suffix: x;"):
         check_pairs(pairs_of(tmp_path, ["x.png", "x.jpg"], ["x.png"]))
+
+
+def test_a_picture_that_cannot_be_used_is_not_held_out(tmp_path: Path) -> None:
+    for domain in "AB":
+        for index in range(10):
+            (tmp_path / f"train{domain}").mkdir(exist_ok=True)
+            (tmp_path / f"train{domain}" / f"{index}.png").touch()
+    chosen = next(picture for picture in find(tmp_path, 0.1, 0) if picture.split == "test")
+    others = find(tmp_path, 0.1, 0, usable=lambda picture: picture.name != chosen.name)
+    assert chosen.name not in {picture.name for picture in others if picture.split == "test" and picture.domain == "A"}
+    assert [sum(picture.split == split for picture in others) for split in ("train", "test")] == [18, 2]

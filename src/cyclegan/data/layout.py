@@ -1,7 +1,9 @@
 """Which raw picture belongs to which domain and split: finds them, holds test pictures out, pairs test sets."""
 
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
@@ -29,11 +31,11 @@ class Picture:
         return str(PurePosixPath(self.name).with_suffix(""))
 
 
-def find(raw: Path, test_fraction: float, seed: int) -> list[Picture]:
+def find(raw: Path, test_fraction: float, seed: int, usable: Callable[[Picture], bool] = lambda _: True) -> list[Picture]:
     """Every picture below raw/{trainA,trainB,testA,testB}, sorted by name within its set.
 
     Where a domain has no test pictures, `test_fraction` of its training pictures, at least one, are held out; which ones
-    depends on the seed and the names alone.
+    depends on the seed and the names alone, and on `usable`, so that a bad picture is not all there is to judge by.
 
     Raises:
         UserError: a training set that is empty, or would be once its test set is held out.
@@ -43,7 +45,7 @@ def find(raw: Path, test_fraction: float, seed: int) -> list[Picture]:
         train = _below(raw / f"train{domain}", domain, "train")
         test = _below(raw / f"test{domain}", domain, "test")
         if not test:
-            train, test = _hold_out(train, test_fraction, seed)
+            train, test = _hold_out(train, test_fraction, seed, usable)
         if not train:
             raise UserError(f"{raw}/train{domain} has no pictures left to train on; add some (at least two a domain)")
         pictures += train + test
@@ -55,11 +57,14 @@ def _below(folder: Path, domain: Domain, split: Split) -> list[Picture]:
     return sorted(found, key=lambda picture: picture.name)
 
 
-def _hold_out(train: list[Picture], fraction: float, seed: int) -> tuple[list[Picture], list[Picture]]:
+def _hold_out(
+    train: list[Picture], fraction: float, seed: int, usable: Callable[[Picture], bool]
+) -> tuple[list[Picture], list[Picture]]:
     if not train:
         return [], []
-    names = randomness.hash_order(seed, "hold out", (picture.name for picture in train))
-    held = set(names[: max(1, round(fraction * len(train)))])
+    by_name = {picture.name: picture for picture in train}
+    candidates = (name for name in randomness.hash_order(seed, "hold out", by_name) if usable(by_name[name]))
+    held = set(islice(candidates, max(1, round(fraction * len(train)))))
     test = [Picture(p.domain, "test", p.path, p.name) for p in train if p.name in held]
     return [p for p in train if p.name not in held], test
 

@@ -31,7 +31,13 @@ def preprocess(config: Config) -> None:
             do not match.
     """
     source = Provenance.load(paths.RAW)
-    pictures = find(paths.RAW, config.dataset.test_fraction, config.seed)
+    skip = config.dataset.on_bad_image == "skip"
+    pictures = find(
+        paths.RAW,
+        config.dataset.test_fraction,
+        config.seed,
+        usable=lambda picture: not skip or isinstance(_prepare(picture, config), Good),
+    )
     if source.paired_test:
         check_pairs(pictures)
     folder = fresh_folder(paths.PREPARED)
@@ -42,7 +48,7 @@ def preprocess(config: Config) -> None:
             bad.append(verdict)
         else:
             writer.add(verdict)
-    if config.dataset.on_bad_image == "error" and bad:
+    if bad and not skip:
         raise UserError(
             f"{len(bad)} of {len(pictures)} pictures cannot be used:\n"
             + "\n".join(f"  {item.picture.path}: {item.reason}" for item in bad)
