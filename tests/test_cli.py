@@ -69,7 +69,7 @@ def test_help_answers_at_once() -> None:
 def test_a_folder_is_translated(model: Path, pictures: Path, tmp_path: Path) -> None:
     status, output = run("translate", "--model", model, pictures, tmp_path / "out", "--device", "cpu")
     assert status == 0
-    assert "translated 3 pictures" in output
+    assert "translated 3 of 3" in output
     for path in pictures.rglob("*.png"):
         assert images.read(tmp_path / "out" / path.relative_to(pictures), 3).shape == images.read(path, 3).shape
 
@@ -86,7 +86,7 @@ def test_bad_pictures_are_listed_the_rest_is_done_and_the_status_tells(model: Pa
     (pictures / "deep" / "empty.png").write_bytes(b"")
     status, output = run("translate", "--model", model, pictures, tmp_path / "out")
     assert status == 1
-    assert "translated 3 pictures" in output
+    assert "translated 3 of 5" in output
     assert "error: 2 could not be translated" in output
     assert "bad.jpg: not a picture in a known format" in output
     assert "empty.png: empty file" in output

@@ -43,7 +43,7 @@ def translate(
                 bad += [] if problem is None else [f"  {path}: {problem}"]
     except UserError as error:
         _fail(str(error))
-    print(f"translated {done} pictures into {target}")
+    print(f"translated {done} of {done + len(bad)} into {target}")
     if bad:
         _fail(f"{len(bad)} could not be translated:\n" + "\n".join(bad))
 
