@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import project
 import pytest
 import torch
 import yaml
@@ -24,39 +25,9 @@ from cyclegan.training.loop import Samples
 __all__ = ["mlflow_database", "workspace"]  # fixtures from project.py
 
 PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
-TINY = {  # all that a test relies on, so that the project's own settings may change
-    "seed": 0,
-    "dataset.name": "shapes",
-    "dataset.image_size": 36,
-    "dataset.n_train": 6,
-    "dataset.n_test": 4,
-    "preprocess.load_size": 36,
-    "preprocess.crop_size": 32,
-    "preprocess.flip": True,
-    "model.netG": "resnet_6blocks",
-    "model.ngf": 4,
-    "model.ndf": 4,
-    "model.n_layers_D": 2,
-    "model.input_nc": 3,
-    "model.output_nc": 3,
-    "model.init_gain": 0.02,
-    "loss.lambda_A": 10.0,
-    "loss.lambda_B": 10.0,
-    "loss.lambda_identity": 0.5,
-    "optimizer.lr": 0.0002,
-    "optimizer.beta1": 0.5,
-    "schedule.n_epochs": 2,
+TINY = project.TINY | {
     "schedule.n_epochs_decay": 1,
-    "train.batch_size": 2,
-    "train.pool_size": 3,
-    "train.ema_decay": 0.99,
     "train.precision": "float32",
-    "train.history_every_steps": 2,
-    "train.n_samples": 2,
-    "evaluate.batch_size": 3,
-    "evaluate.kid_subsets": 2,
-    "evaluate.kid_subset_size": 3,
-    "runtime.device": "cpu",
     "runtime.checkpoint_every_seconds": 3600.0,
 }
 CPU = torch.device("cpu")
