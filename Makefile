@@ -20,7 +20,7 @@ test: $(INSTALLED) ## run the linter, the type checker, the import contract and 
 	ruff format --check .
 	mypy
 	lint-imports
-	pytest $(ARGS)
+	pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 ui: $(INSTALLED) ## browse the runs in MLflow, at http://127.0.0.1:5000 unless ARGS says otherwise
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true \
