@@ -39,8 +39,8 @@ def outputs(project: Path) -> dict[str, bytes]:
     return {str(file.relative_to(project)): file.read_bytes() for file in files if file.is_file()}
 
 
-def start_and_signal(project: Path, number: int) -> subprocess.CompletedProcess[str]:
-    """Start training anew, wait for a checkpoint, send a signal to it and wait for its end."""
+def start(project: Path) -> subprocess.Popen[str]:
+    """Start training anew; returns once it has written a checkpoint."""
     forget_checkpoints(project)
     process = subprocess.Popen(
         [sys.executable, "stages/train.py"],
@@ -55,6 +55,12 @@ def start_and_signal(project: Path, number: int) -> subprocess.CompletedProcess[
         assert process.poll() is None, process.communicate()
         assert time.monotonic() < deadline
         time.sleep(0.02)
+    return process
+
+
+def start_and_signal(project: Path, number: int) -> subprocess.CompletedProcess[str]:
+    """Start training anew, send it a signal after its first checkpoint, and wait for its end."""
+    process = start(project)
     process.send_signal(number)
     out, err = process.communicate(timeout=120)
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
@@ -120,17 +126,7 @@ def test_a_checkpoint_of_other_params_is_not_continued(prepared: Path, undisturb
 def test_params_edited_while_training_runs_make_it_fail_and_write_nothing(prepared: Path) -> None:
     set_params(prepared, {"schedule.n_epochs": 20, "schedule.n_epochs_decay": 20})
     before = outputs(prepared)
-    forget_checkpoints(prepared)
-    process = subprocess.Popen(
-        [sys.executable, "stages/train.py"],
-        cwd=prepared,
-        env=child_environment(prepared),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    while not list((prepared / paths.CHECKPOINTS).glob("*/step-*[1-9]*")):
-        assert process.poll() is None
-        time.sleep(0.02)
+    process = start(prepared)
     set_params(prepared, {"loss.lambda_A": 11.0})
     _, err = process.communicate(timeout=120)
     set_params(prepared, {"loss.lambda_A": 10.0} | LONG)
