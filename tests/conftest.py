@@ -13,14 +13,14 @@ from hypothesis import settings
 from project import mlflow_database, workspace
 
 from cyclegan import config as configuration
-from cyclegan import images
 from cyclegan.config import Config
-from cyclegan.data import checks, layout
+from cyclegan.data import checks, geometry, layout
 from cyclegan.data.batches import Loader
 from cyclegan.data.plan import Plan
 from cyclegan.data.store import Store, Writer
 from cyclegan.sources import shapes
-from cyclegan.training.loop import Samples
+from cyclegan.training.loop import Samples, Validation
+from cyclegan.training.state import Canvas, TrainState, initial
 
 __all__ = ["mlflow_database", "workspace"]  # fixtures from project.py
 
@@ -57,13 +57,13 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, make_config: Callable[...
     """A prepared folder of `shapes`: 6 training pictures of 36 px a domain and 4 true test pairs of 32 px."""
     config = make_config()
     raw, folder = (tmp_path_factory.mktemp("shapes") / name for name in ("raw", "prepared"))
-    dataset, side = config.dataset, {"train": config.preprocess.load_size, "test": config.preprocess.crop_size}
+    dataset, scale = config.dataset, {"train": geometry.for_training, "test": geometry.for_scoring}
     source = shapes.make(raw, dataset.image_size, dataset.n_train, dataset.n_test, config.seed)
     writer = Writer(folder)
-    for picture in layout.find(raw, dataset.test_fraction, config.seed):
+    for picture in layout.find(raw, layout.Division(), config.seed):
         good = checks.judge(picture, 3, config.preprocess.background, config.preprocess.min_side)
         assert isinstance(good, checks.Good)
-        writer.add(replace(good, pixels=images.resize(good.pixels, side[picture.split], side[picture.split])))
+        writer.add(replace(good, pixels=scale[picture.split](good.pixels, config.preprocess)))
     writer.finish(vars(source), skipped=[])
     return folder
 
@@ -75,6 +75,7 @@ class Data:
     plan: Plan
     loader: Loader
     samples: Samples
+    validation: Validation | None
 
 
 @pytest.fixture(scope="session")
@@ -92,7 +93,19 @@ def make_data(prepared: Path) -> Callable[[Config], Data]:
             pool_size=config.train.pool_size,
             flip=config.preprocess.flip,
         )
-        held_out = (store.open("test", domain).tensor(0, config.train.n_samples) for domain in layout.DOMAINS)
-        return Data(plan, Loader(train_A, train_B, config.preprocess.crop_size, CPU), Samples(*held_out))
+        held_out = [store.open("test", domain).tensor(0, config.train.n_samples) for domain in layout.DOMAINS]
+        validation = Validation(*held_out, batch_size=1) if config.dataset.val_fraction > 0 else None
+        return Data(plan, Loader(train_A, train_B, config.preprocess.crop_size, CPU), Samples(*held_out), validation)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def make_state() -> Callable[[Config], TrainState]:
+    """make_state(config): the state before the first step of a training on crops."""
+
+    def make(config: Config) -> TrainState:
+        canvas = Canvas(config.preprocess.crop_size, config.preprocess.crop_size)
+        return initial(config, canvas, canvas, CPU)
 
     return make

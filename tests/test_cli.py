@@ -3,6 +3,7 @@
 import importlib.metadata
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,16 +13,15 @@ from typer.testing import CliRunner
 
 from cyclegan import images
 from cyclegan.cli import app
-from cyclegan.models.generators import ResnetGenerator
-from cyclegan.models.weights import GeneratorSpec, save_generator
+from cyclegan.models.weights import DiscriminatorSpec, GeneratorSpec, load_generator, save
 
 
 @pytest.fixture(scope="module")
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(0)
     folder = tmp_path_factory.mktemp("model") / "G_AB"
-    spec = GeneratorSpec("G_AB", "resnet_6blocks", 4, 3, 3, 4, 64, "0" * 64, "ema")
-    save_generator(folder, ResnetGenerator(3, 3, 4, 6), spec)
+    spec = GeneratorSpec("G_AB", "resnet_6blocks", 4, "instance", False, 3, 3, 64, "0" * 64, "ema")
+    save(folder, spec.build().state_dict(), spec)
     return folder
 
 
@@ -50,7 +50,7 @@ def test_version() -> None:
 def test_help_names_the_commands(arguments: list[str]) -> None:
     status, output = run(*arguments)
     assert status in (0, 2)  # Typer exits with 2 where no command is given
-    assert "translate" in output
+    assert all(command in output for command in ("translate", "import-weights", "export-weights"))
     assert "--version" in output
 
 
@@ -58,6 +58,12 @@ def test_help_of_translate_names_its_arguments() -> None:
     status, output = run("translate", "--help")
     assert status == 0
     assert all(word in output for word in ("INPUT", "OUTPUT", "--model", "--resize", "--device"))
+
+
+def test_help_of_import_weights_names_its_arguments() -> None:
+    status, output = run("import-weights", "--help")
+    assert status == 0
+    assert all(word in output for word in ("SRC", "DST", "--as", "--epoch", "--size", "--dropout"))
 
 
 def test_help_answers_at_once() -> None:
@@ -126,3 +132,81 @@ def test_a_users_mistake_is_one_line_without_a_traceback(
 def test_arguments_are_required(model: Path, pictures: Path) -> None:
     assert run("translate", pictures, "out")[0] == 2
     assert run("translate", "--model", model, pictures)[0] == 2
+
+
+def reference_folder(model: Path, folder: Path) -> Path:
+    """The generator in both directions, and a discriminator, in the reference layout."""
+    judge = DiscriminatorSpec("B", "basic", 4, 3, "instance_affine", 1, "key")
+    save(folder.parent / "model" / "D_B", judge.build().state_dict(), judge)
+    for name in ("G_AB", "G_BA"):
+        network, spec = load_generator(model, torch.device("cpu"))
+        save(folder.parent / "model" / name, network.state_dict(), replace(spec, direction=name))
+    assert run("export-weights", folder.parent / "model", folder)[0] == 0
+    return folder
+
+
+def test_weights_are_imported_and_translate(model: Path, pictures: Path, tmp_path: Path) -> None:
+    folder = reference_folder(model, tmp_path / "horse2zebra")
+    status, output = run("import-weights", folder, tmp_path / "weights/horse", "--size", 64)
+    assert status == 0
+    described = "resnet_6blocks, ngf 4, instance, 3 -> 3 channels, 31,939 parameters (reference or walkthrough layout)"
+    assert f"G_AB: {described} G_BA: {described} D_B: basic, ndf 4, instance_affine, 1 channel, " in output
+    assert "note: a file does not show strides; vintagify's discriminators" in output
+    for line in (
+        f"cyclegan translate --model {tmp_path}/weights/horse/G_AB INPUT OUTPUT",
+        f"cyclegan translate --model {tmp_path}/weights/horse/G_BA INPUT OUTPUT",
+        f"evaluate.model: {tmp_path}/weights/horse in params.yaml",
+        f"train.init_from: {tmp_path}/weights/horse in params.yaml, with its section model as above",
+    ):
+        assert line in output
+    for source, target in ((model, "first"), (tmp_path / "weights/horse/G_AB", "second")):
+        assert run("translate", "--model", source, pictures, tmp_path / target, "--device", "cpu")[0] == 0
+    for path in pictures.rglob("*.png"):
+        name = path.relative_to(pictures)
+        assert (tmp_path / "first" / name).read_bytes() == (tmp_path / "second" / name).read_bytes()
+
+
+def test_one_file_is_imported_and_says_what_it_can_be_used_for(model: Path, tmp_path: Path) -> None:
+    folder = reference_folder(model, tmp_path / "files")
+    status, output = run("import-weights", folder / "latest_net_G_B.pth", tmp_path / "x")
+    assert status == 0
+    assert output.startswith("G_BA: resnet_6blocks, ngf 4")
+    assert f"translate --model {tmp_path}/x INPUT" in output
+    assert not any(word in output for word in ("evaluate", "train.init_from", "note"))
+    status, output = run("import-weights", folder / "latest_net_G_B.pth", tmp_path / "y/G_AB", "--as", "G_AB")
+    assert status == 0
+    assert f"train.init_from: {tmp_path}/y in params.yaml" in output
+
+
+def test_exporting_says_where_and_what_the_reference_cannot_load(model: Path, tmp_path: Path) -> None:
+    spec = GeneratorSpec("G_BA", "resnet_6blocks", 4, "instance_affine", False, 3, 1, 64, "key", "raw")
+    save(tmp_path / "G_BA", spec.build().state_dict(), spec)
+    status, output = run("export-weights", tmp_path / "G_BA", tmp_path / "x.pth")
+    assert status == 0
+    assert f"(reference layout): {tmp_path}/G_BA -> {tmp_path}/x.pth note: the reference code's InstanceNorm" in output
+    status, output = run("export-weights", model, tmp_path / "y.pth")
+    assert status == 0
+    assert "note" not in output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["import-weights", "nothing", "x"], "there is no nothing"),
+        (["import-weights", "weights.pth", "x"], "add --as G_AB"),
+        (["import-weights", "weights.pth", "x", "--as", "G_AB"], "weights.pth is damaged"),
+        (["import-weights", ".", "x", "--epoch", "9"], "none of 9_net_G_A.pth"),
+        (["export-weights", "nothing", "x"], "nothing holds no network"),
+        (["export-weights", "nothing", "weights.pth"], "weights.pth exists already"),
+    ],
+)
+def test_a_mistake_in_weights_is_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], words: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights.pth").write_text("no weights")
+    status, output = run(*arguments)
+    assert status == 1
+    assert output.startswith("error: ")
+    assert words in output
+    assert not (tmp_path / "x").exists()

@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel, ValidationError
 
-from cyclegan.config import Config, DatasetConfig, load, parse
+from cyclegan.config import STRIDES, Config, DatasetConfig, load, parse, smallest_judged
 from cyclegan.errors import UserError
-from cyclegan.models.discriminators import PatchDiscriminator
 from cyclegan.models.generators import ResnetGenerator
+from cyclegan.models.networks import make_discriminator
 from cyclegan.sources.catalogue import ARCHIVES, HOST
 
 FILE = Path(__file__).resolve().parents[1] / "params.yaml"
@@ -62,6 +62,30 @@ def complaint_about_text(tmp_path: Path, text: str | bytes) -> str:
     return str(caught.value)
 
 
+CHOICES = {
+    "preprocess.direction": ["AtoB", "BtoA"],
+    "preprocess.mode": [
+        "resize_and_crop",
+        "crop",
+        "scale_width",
+        "scale_width_and_crop",
+        "scale_shortside",
+        "scale_shortside_and_crop",
+        "none",
+    ],
+    "model.netG": ["resnet_6blocks", "resnet_9blocks", "unet_128", "unet_256"],
+    "model.netD": ["basic", "n_layers", "pixel", "same_size"],
+    "model.norm": ["instance", "instance_affine", "batch", "none"],
+    "model.init_type": ["normal", "xavier", "kaiming", "orthogonal"],
+    "model.init_bias": ["zero", "uniform"],
+    "loss.gan_mode": ["lsgan", "vanilla", "hinge", "wgangp"],
+    "loss.score_per": ["patch", "picture"],
+    "schedule.lr_policy": ["linear", "step", "plateau", "cosine", "constant"],
+    "train.epoch_length": ["max", "min"],
+    "evaluate.weights": ["auto", "ema", "raw"],
+}
+
+
 # --- params.yaml itself -----------------------------------------------------------------------------------------------
 
 
@@ -105,26 +129,114 @@ def test_a_config_is_frozen() -> None:
         config.loss.lambda_A = 1.0  # type: ignore[misc]
 
 
-@pytest.mark.parametrize("n_layers", range(1, 7))
-def test_the_smallest_crop_is_what_the_networks_can_take(n_layers: int) -> None:
+@pytest.mark.parametrize(
+    ("architecture", "n_layers", "smallest"),
+    [("basic", 1, 24), ("basic", 5, 24), ("same_size", 5, 16), ("pixel", 5, 8)]
+    + [("n_layers", layers, side) for layers, side in enumerate((8, 12, 24, 48, 96, 192), start=1)],
+)
+def test_the_smallest_crop_is_what_the_networks_can_take(architecture: str, n_layers: int, smallest: int) -> None:
+    accepted, sides = [], range(8, 257, 4)
+    choice = {"model__netD": architecture, "model__n_layers_D": n_layers, "preprocess__load_size": 256}
+    for crop in sides:
+        try:
+            parse(changed(preprocess__crop_size=crop, **choice), "x")
+        except UserError as error:
+            assert f"preprocess.crop_size is {crop}, too small" in str(error)  # noqa: PT017
+            assert f"model.netD {architecture}" in str(error)  # noqa: PT017
+            assert f"model.n_layers_D {n_layers}" in str(error)  # noqa: PT017
+        else:
+            accepted.append(crop)
+    assert accepted == list(range(smallest, 257, 4))
+    critic = make_discriminator(architecture, 3, 1, n_layers, "instance").train()
+    assert critic(torch.zeros(1, 3, smallest, smallest)).shape[2:].numel() >= 1
+    assert ResnetGenerator(3, 3, 1, 1).train()(torch.zeros(1, 3, smallest, smallest)).shape[2:] == (smallest, smallest)
+    if smallest > 8:
+        with pytest.raises((RuntimeError, ValueError)):
+            critic(torch.zeros(1, 3, smallest - 4, smallest - 4))
+
+
+def test_the_smallest_square_of_each_discriminator_is_exact() -> None:
+    for architecture, n_layers in [
+        ("pixel", 1),
+        ("same_size", 1),
+        ("basic", 1),
+        *(("n_layers", layers) for layers in range(1, 5)),
+    ]:
+        smallest = smallest_judged(parse(changed(model__netD=architecture, model__n_layers_D=n_layers), "x").model)
+        norm = "none" if architecture == "pixel" else "instance"
+        critic = make_discriminator(architecture, 3, 1, n_layers, norm).train()
+        assert critic(torch.zeros(1, 3, smallest, smallest)).shape[2:].numel() >= 1
+        if smallest > 1:
+            with pytest.raises((RuntimeError, ValueError)):
+                critic(torch.zeros(1, 3, smallest - 1, smallest - 1))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "stride"), [("resnet_6blocks", 4), ("resnet_9blocks", 4), ("unet_128", 128), ("unet_256", 256)]
+)
+def test_crops_are_multiples_of_what_the_generator_halves_down_to(architecture: str, stride: int) -> None:
+    assert STRIDES[architecture] == stride
     accepted = []
-    for crop in range(4, 257, 4):
-        raw = changed(model__n_layers_D=n_layers, preprocess__crop_size=crop, preprocess__load_size=256)
+    for crop in range(24, 1025, 4):
+        raw = changed(model__netG=architecture, preprocess__crop_size=crop, preprocess__load_size=1024)
         try:
             parse(raw, "x")
         except UserError as error:
-            assert "preprocess.crop_size" in str(error)  # noqa: PT017
-            assert "model.n_layers_D" in str(error)  # noqa: PT017
+            assert f"it must be a multiple of {stride}" in str(error)  # noqa: PT017
         else:
             accepted.append(crop)
-    smallest = accepted[0]
-    assert accepted == list(range(smallest, 257, 4))
-    critic = PatchDiscriminator(3, 1, n_layers).train()
-    assert critic(torch.zeros(1, 3, smallest, smallest)).shape[2:].numel() >= 1
-    assert ResnetGenerator(3, 3, 1, 1).train()(torch.zeros(1, 3, smallest, smallest)).shape[2:] == (smallest, smallest)
-    if smallest > 4:
-        with pytest.raises((RuntimeError, ValueError)):
-            critic(torch.zeros(1, 3, smallest - 4, smallest - 4))
+    assert accepted == list(range(max(24, stride), 1025, stride))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"preprocess__mode": "crop", "preprocess__load_size": 30, "preprocess__crop_size": 64},  # load_size is not used
+        {"preprocess__mode": "none", "preprocess__load_size": 31, "preprocess__crop_size": 64},
+        {"preprocess__mode": "scale_width_and_crop", "preprocess__load_size": 286},  # only whole pictures need multiples
+        {"preprocess__mode": "resize_and_crop", "preprocess__load_size": 70},
+        {"preprocess__mode": "scale_shortside", "preprocess__load_size": 68},
+        {"preprocess__crop_size": 64, "preprocess__load_size": 64},
+        {"loss__gan_mode": "wgangp", "preprocess__mode": "scale_shortside_and_crop"},
+        {"loss__gan_mode": "wgangp", "preprocess__mode": "crop", "loss__lambda_gp": 0.1},
+        {"loss__gan_mode": "hinge", "preprocess__mode": "none", "loss__lambda_gp": 0.0},
+        {"schedule__lr_policy": "plateau", "dataset__val_fraction": 0.1, "loss__lambda_A": 0.0},
+        {"schedule__lr_policy": "plateau", "dataset__val_fraction": 0.1, "loss__lambda_B": 0.0},
+        {"schedule__lr_policy": "step", "dataset__val_fraction": 0.0, "loss__lambda_A": 0.0, "loss__lambda_B": 0.0},
+        {"evaluate__weights": "raw", "train__ema_decay": 0.0},
+        {"evaluate__weights": "auto", "train__ema_decay": 0.0},
+        {"model__input_nc": 1, "loss__lambda_identity": 0.0},
+        {"model__input_nc": 1, "model__output_nc": 1},
+        {"dataset__table_A": ["yes", 1, "-1"], "dataset__table_B": [-5]},
+        {"dataset__table_file_column": "file", "dataset__limit": 1},
+        {"dataset__url": "file:///tmp/x.zip", "dataset__sha256": "0" * 64},
+        {"train__init_from": "weights/horse2zebra", "evaluate__model": "weights/horse2zebra"},
+        {"train__pool_size": 0, "train__epoch_length": "min", "train__serial_batches": True},
+        {"optimizer__beta1": 0.0, "runtime__workers": 0, "dataset__n_train": 1},
+    ],
+    ids=lambda change: ",".join(f"{key.partition('__')[2]}={value}" for key, value in change.items()),
+)
+def test_what_is_no_contradiction_is_accepted(change: dict[str, object]) -> None:
+    config = parse(changed(**change), "x").model_dump()
+    for path, value in change.items():
+        section, _, key = path.partition("__")
+        assert config[section][key] == value
+        assert type(config[section][key]) is type(value)
+
+
+@pytest.mark.parametrize(("key", "values"), CHOICES.items())
+def test_the_choices_are_these(key: str, values: list[str]) -> None:
+    section, _, name = key.partition(".")
+    model = Config.model_fields[section].annotation
+    assert list(get_args(model.model_fields[name].annotation)) == values
+    lines = iter(TEXT.splitlines())
+    about = []  # the key's comments: the lines above it in its section, and its own
+    for line in lines:
+        if re.fullmatch(rf"  {name}: .*", line):
+            about.append(line)
+            break
+        about = [*about, line] if line.strip().startswith("#") else []
+    assert [value for value in values if value not in " ".join(about)] == []
 
 
 # --- one mistake, one error -------------------------------------------------------------------------------------------
@@ -150,10 +262,9 @@ def test_the_smallest_crop_is_what_the_networks_can_take(n_layers: int) -> None:
         ({"train__ema_decay": 1.0}, ["train.ema_decay is 1.0", "< 1", "0 switches the average off"]),
         ({"preprocess__flip": 1}, ["preprocess.flip is 1", "true or false"]),
         ({"preprocess__flip": "yes"}, ["preprocess.flip is 'yes'", "true or false"]),
-        ({"preprocess__crop_size": 62}, ["preprocess.crop_size is 62", "multiple of 4"]),
         ({"preprocess__background": [0, 0]}, ["preprocess.background is [0, 0]", "red, green, blue"]),
         ({"preprocess__background": [0, 0, 256]}, ["preprocess.background.2 is 256", "<= 255"]),
-        ({"model__netG": "unet_256"}, ["model.netG is 'unet_256'", "resnet_6blocks", "resnet_9blocks"]),
+        ({"model__netG": "unet_512"}, ["model.netG is 'unet_512'", "resnet_6blocks", "resnet_9blocks", "unet_256"]),
         ({"model__netG": "9"}, ["model.netG is '9'", "resnet_6blocks", "resnet_9blocks"]),
         ({"model__input_nc": 4}, ["model.input_nc is 4", "1 or 3", "1 greyscale, 3 colour"]),
         ({"dataset__name": "horse2zebr"}, ["dataset.name is 'horse2zebr'", "'horse2zebra'"]),
@@ -188,8 +299,102 @@ def test_the_smallest_crop_is_what_the_networks_can_take(n_layers: int) -> None:
         ),
         (
             {"preprocess__crop_size": 20, "model__n_layers_D": 3},
-            ["preprocess.crop_size is 20", "model.n_layers_D of 3", "24 px", "raise the one or lower the other"],
+            ["preprocess.crop_size is 20", "model.n_layers_D 3", "24 px", "raise the one or choose others"],
         ),
+        ({"preprocess__mode": "resize"}, ["preprocess.mode is 'resize'", "'resize_and_crop'", "'none'"]),
+        ({"preprocess__direction": "BA"}, ["preprocess.direction is 'BA'", "'AtoB' or 'BtoA'"]),
+        ({"preprocess__load_size": 16385}, ["preprocess.load_size is 16385", "<= 16384"]),
+        ({"preprocess__crop_size": 0}, ["preprocess.crop_size is 0", ">= 4"]),
+        ({"preprocess__crop_size": 62}, ["preprocess.crop_size is 62", "resnet_6blocks", "2 times", "multiple of 4"]),
+        (
+            {"model__netG": "unet_128", "preprocess__crop_size": 64},
+            ["preprocess.crop_size is 64", "model.netG unet_128", "halves pictures 7 times", "multiple of 128"],
+        ),
+        (
+            {"model__netG": "unet_256", "preprocess__crop_size": 384, "preprocess__load_size": 400},
+            ["preprocess.crop_size is 384", "model.netG unet_256", "halves pictures 8 times", "multiple of 256"],
+        ),
+        (
+            {"preprocess__mode": "scale_width", "preprocess__load_size": 286},
+            ["preprocess: load_size is 286", "mode scale_width,", "whole pictures", "make load_size a multiple of 4"],
+        ),
+        (
+            {"preprocess__mode": "scale_shortside", "preprocess__load_size": 66},
+            ["preprocess: load_size is 66", "mode scale_shortside,", "make load_size a multiple of 4"],
+        ),
+        (
+            {"preprocess__mode": "scale_shortside", "preprocess__load_size": 60},
+            ["preprocess: crop_size is 64", "load_size is 60", "lower crop_size or raise load_size"],
+        ),
+        (
+            {"preprocess__crop_size": 12, "model__netD": "same_size"},
+            ["preprocess.crop_size is 12", "model.netD same_size", "16 px", "choose others"],
+        ),
+        (
+            {"preprocess__mode": "none", "preprocess__crop_size": 20, "model__netD": "basic"},
+            ["preprocess.crop_size is 20", "model.netD basic", "24 px", "choose others"],
+        ),
+        ({"model__n_layers_D": 7}, ["model.n_layers_D is 7", "<= 6"]),
+        ({"model__init_gain": 0.0}, ["model.init_gain is 0.0", "> 0"]),
+        ({"model__dropout": 0.5}, ["model.dropout is 0.5", "true or false"]),
+        ({"model__norm": "layer"}, ["model.norm is 'layer'", "'instance_affine'"]),
+        ({"model__ngf": 0}, ["model.ngf is 0", ">= 1"]),
+        ({"loss__lambda_gp": -1.0}, ["loss.lambda_gp is -1.0", ">= 0", "0 switches the term off"]),
+        ({"loss__lambda_A": 1.0e7}, ["loss.lambda_A is 10000000.0", "<= 1000000.0"]),
+        (
+            {"loss__gan_mode": "wgangp", "loss__lambda_gp": 0.0},
+            ["loss: gan_mode is wgangp and lambda_gp is 0", "set lambda_gp above 0", "gan_mode to another"],
+        ),
+        (
+            {"loss__gan_mode": "wgangp", "preprocess__mode": "scale_width"},
+            ["loss.gan_mode is wgangp", "preprocess.mode scale_width trains on whole pictures", "choose a mode that crops"],
+        ),
+        (
+            {"loss__gan_mode": "wgangp", "preprocess__mode": "none"},
+            ["loss.gan_mode is wgangp", "preprocess.mode none trains on whole pictures", "choose a mode that crops"],
+        ),
+        (
+            {"schedule__lr_policy": "plateau", "dataset__val_fraction": 0.0},
+            ["schedule.lr_policy is plateau", "dataset.val_fraction is 0", "set dataset.val_fraction to 0.1", "to another"],
+        ),
+        (
+            {
+                "schedule__lr_policy": "plateau",
+                "dataset__val_fraction": 0.1,
+                "loss__lambda_A": 0.0,
+                "loss__lambda_B": 0.0,
+            },
+            [
+                "schedule.lr_policy is plateau",
+                "loss.lambda_A and loss.lambda_B are both 0",
+                "set one above 0",
+                "to another",
+            ],
+        ),
+        ({"schedule__lr_decay_epochs": 0}, ["schedule.lr_decay_epochs is 0", ">= 1"]),
+        ({"schedule__n_epochs": -1}, ["schedule.n_epochs is -1", ">= 0"]),
+        ({"optimizer__lr": 1.5}, ["optimizer.lr is 1.5", "<= 1"]),
+        ({"train__init_from": ""}, ["train.init_from is ''", "a folder; weights/random holds none"]),
+        ({"train__init_from": None}, ["train.init_from is None", "must be text"]),
+        ({"train__epoch_length": 100}, ["train.epoch_length is 100", "'max' or 'min'"]),
+        ({"train__serial_batches": 0}, ["train.serial_batches is 0", "true or false"]),
+        ({"train__pool_size": -1}, ["train.pool_size is -1", ">= 0", "0 switches the history pool off"]),
+        ({"evaluate__model": ""}, ["evaluate.model is ''", "a folder with generators, such as models/trained"]),
+        ({"evaluate__weights": "best"}, ["evaluate.weights is 'best'", "'auto', 'ema' or 'raw'"]),
+        ({"dataset__limit": 0}, ["dataset.limit is 0", ">= 1"]),
+        ({"dataset__val_fraction": 1.0}, ["dataset.val_fraction is 1.0", "< 1", "0 holds no validation pictures out"]),
+        ({"dataset__val_fraction": -0.1}, ["dataset.val_fraction is -0.1", ">= 0"]),
+        ({"dataset__test_fraction": 0.0}, ["dataset.test_fraction is 0.0", "> 0"]),
+        ({"dataset__table_A": []}, ["dataset.table_A is []", "wrong number of entries", "a list such as [1]"]),
+        ({"dataset__table_A": 1}, ["dataset.table_A is 1", "list", "a list such as [1]"]),
+        ({"dataset__table_B": "x"}, ["dataset.table_B is 'x'", "list", "a list such as [-1]"]),
+        ({"dataset__table": ""}, ["dataset.table is ''", "a file below dataset.path"]),
+        ({"dataset__table_column": 5}, ["dataset.table_column is 5", "must be text"]),
+        ({"dataset__url": "file://"}, ["dataset.url is 'file://'", "https?|file"]),
+        ({"dataset__sha256": "0" * 63}, ["dataset.sha256 is '000", "[0-9a-f]{64}"]),
+        ({"runtime__workers": -1}, ["runtime.workers is -1", ">= 0"]),
+        ({"runtime__checkpoint_every_seconds": 0}, ["runtime.checkpoint_every_seconds is 0", "> 0"]),
+        ({"runtime__device": "cuda:x"}, ["runtime.device is 'cuda:x'", "cuda:N"]),
         (
             {"schedule__n_epochs": 0, "schedule__n_epochs_decay": 0},
             ["schedule", "n_epochs", "n_epochs_decay", "at least one"],
@@ -202,6 +407,21 @@ def test_a_mistake_names_key_value_file_and_remedy(change: dict[str, object], wo
     assert [word for word in words if word not in text] == []
     assert text.count("some/params.yaml") == 1
     assert "\n" not in text
+
+
+@pytest.mark.parametrize("value", [True, 1.0, None, [1], {}], ids=str)
+@pytest.mark.parametrize("key", ["table_A", "table_B"])
+def test_values_of_a_table_are_text_or_whole_numbers_as_written(key: str, value: object) -> None:
+    """A float or a boolean is spelled in more than one way: 1.0, 1.00; true, yes."""
+    text = complaint(changed(**{f"dataset__{key}": [1, value]}))
+    assert f"dataset.{key}.1" in text
+    assert f"{value!r} is neither text nor a whole number; write it as the table spells it" in text
+    assert "\n" not in text
+
+
+def test_identity_loss_needs_equal_channels_either_way() -> None:
+    for channels in ({"model__input_nc": 1}, {"model__output_nc": 1}):
+        assert "loss.lambda_identity is" in complaint(changed(loss__lambda_identity=0.1, **channels))
 
 
 @pytest.mark.parametrize("key", leaves())
@@ -294,7 +514,7 @@ def test_a_file_with_a_byte_order_mark_is_read(tmp_path: Path) -> None:
 
 def test_a_missing_file_and_a_folder(tmp_path: Path) -> None:
     for path in (tmp_path / "nothing.yaml", tmp_path):
-        with pytest.raises(UserError, match=r"cannot read the parameters .*run from the project's folder") as caught:
+        with pytest.raises(UserError, match=r"cannot read .*run from the project's folder") as caught:
             load(path)
         assert str(path) in str(caught.value)
 
@@ -323,5 +543,5 @@ def test_the_catalogue_is_as_published() -> None:
 
 def test_the_names_to_choose_from_are_the_sources_there_are() -> None:
     names = get_args(DatasetConfig.model_fields["name"].annotation)
-    assert list(names) == ["openmoji", "shapes", "earth", "folder", *ARCHIVES]
+    assert list(names) == ["openmoji", "shapes", "earth", "folder", "table", "celeba", *ARCHIVES]
     assert [name for name in names if name not in TEXT] == []

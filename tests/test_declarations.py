@@ -1,20 +1,46 @@
 """dvc.yaml says of each stage what its code really imports, reads and writes: else DVC takes stale results for current."""
 
 import ast
+import hashlib
+import re
+import zipfile
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from project import ROOT
+from project import ROOT, set_params
 from pydantic import BaseModel
 
-from cyclegan import lineage
+from cyclegan import config, lineage
 from cyclegan.pipeline import paths
 
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 STAGES = list(PIPELINE)
+PARAMS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
 FREE = {"tracking", "runtime"}  # sections that cannot change a result
+TEMPLATE = re.compile(r"\$\{(\w+)\.(\w+)\}")  # in dvc.yaml: the value of a key of params.yaml
+
+
+def resolved(dependency: str) -> str:
+    return TEMPLATE.sub(lambda match: str(PARAMS[match[1]][match[2]]), dependency)
+
+
+def keys() -> set[str]:
+    """Every key of params.yaml that can change a result, as section.key."""
+    found = set()
+    for section, value in PARAMS.items():
+        if section not in FREE:
+            found |= {f"{section}.{key}" for key in value} if isinstance(value, dict) else {section}
+    return found
+
+
+def covered(key: str, declared: Iterable[str]) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in declared)
+
+
+# --- files ------------------------------------------------------------------------------------------------------------
 
 
 def imported_files(script: Path) -> set[Path]:
@@ -68,6 +94,42 @@ def test_every_code_dependency_is_imported(stage: str) -> None:
     assert [dep for dep in code if not any(covers(dep, file) for file in files)] == []
 
 
+def test_every_other_dependency_is_in_the_repository_or_made_by_an_earlier_stage() -> None:
+    made: set[str] = set()
+    for stage in PIPELINE.values():
+        deps = [resolved(dep) for dep in stage["deps"]]
+        assert len(set(deps)) == len(deps)
+        assert [dep for dep in deps if dep not in made and not (ROOT / dep).exists()] == []
+        for kind in ("outs", "metrics", "plots"):
+            made |= {next(iter(entry)) if isinstance(entry, dict) else entry for entry in stage.get(kind, [])}
+
+
+def test_a_stage_whose_dependency_a_parameter_names_depends_on_that_parameter_too() -> None:
+    named = {
+        stage: {".".join(match) for dep in entry["deps"] for match in TEMPLATE.findall(dep)}
+        for stage, entry in PIPELINE.items()
+    }
+    assert named == {
+        "download": {"dataset.path"},
+        "preprocess": set(),
+        "train": {"train.init_from"},
+        "evaluate": {"evaluate.model"},
+        "export": {"evaluate.model"},
+    }
+    for stage, names in named.items():
+        assert all(covered(name, PIPELINE[stage]["params"]) for name in names)
+
+
+def test_what_identifies_a_training_is_all_that_dvc_says_it_depends_on() -> None:
+    """lineage.train_key takes data and first weights by name, and all other dependencies for code."""
+    others = [dep for dep in PIPELINE["train"]["deps"] if not dep.startswith(("src/", "stages/"))]
+    assert others == [lineage.PREPARED, lineage.FIRST_WEIGHTS]
+    assert [name for name in PIPELINE["train"]["params"] if name not in config.Config.model_fields] == []
+
+
+# --- parameters -------------------------------------------------------------------------------------------------------
+
+
 class Recorder:
     """Stands in for a Config and notes which keys are read."""
 
@@ -75,8 +137,11 @@ class Recorder:
         self._model, self._prefix, self._reads = model, prefix, reads
 
     def __getattr__(self, name: str) -> Any:
+        kind = type(self._model)
+        if isinstance(getattr(kind, name, None), property):
+            return getattr(kind, name).fget(self)  # reads what it is made of
         value = getattr(self._model, name)
-        if name not in type(self._model).model_fields:
+        if name not in kind.model_fields:
             return value
         if isinstance(value, BaseModel):
             return Recorder(value, f"{name}.", self._reads)
@@ -84,17 +149,57 @@ class Recorder:
         return value
 
 
-def test_every_parameter_read_is_declared_and_every_declared_section_is_read(workspace: Path) -> None:
-    from cyclegan import config
-    from cyclegan.pipeline import download, evaluate, export, preprocess, train
+def reads_of_download() -> set[str]:
+    """What download reads of all sources together: which keys it needs is for dataset.name to say.
 
+    Names are all that it looks at, so files without pictures will do.
+    """
+    from cyclegan.pipeline import download
+
+    for name in ("own/trainA/1.png", "own/trainB/2.png", "celeba/img_align_celeba/1.jpg", "celeba/img_align_celeba/2.jpg"):
+        Path(name).parent.mkdir(parents=True, exist_ok=True)
+        Path(name).touch()
+    Path("own/labels.csv").write_text("file,colour\n1.png,red\n2.png,7\n")
+    Path("celeba/list_attr_celeba.txt").write_text("2\nMale\n1.jpg 1\n2.jpg -1\n")
+    with zipfile.ZipFile("mirror.zip", "w") as archive:
+        for name in ("trainA", "trainB", "testA", "testB"):
+            archive.writestr(f"horse2zebra/{name}/1.jpg", name)
+    sources: dict[str, dict[str, Any]] = {
+        "folder": {"path": "own"},
+        "table": {"path": "own", "table": "labels.csv", "table_column": "colour", "table_A": ["red"], "table_B": [7]},
+        "celeba": {"path": "celeba", "table_column": "Male", "table_A": [1], "table_B": [-1]},
+        "horse2zebra": {
+            "url": Path("mirror.zip").absolute().as_uri(),
+            "sha256": hashlib.sha256(Path("mirror.zip").read_bytes()).hexdigest(),
+        },
+        "shapes": {},  # the last: what the next stages use
+    }
+    raw = yaml.safe_load(Path("params.yaml").read_text())
+    together: set[str] = set()
+    for source, settings in sources.items():
+        reads: set[str] = set()
+        changed = raw | {"dataset": raw["dataset"] | settings | {"name": source}}
+        recorder: Any = Recorder(config.parse(changed, "params.yaml"), "", reads)
+        download.download(recorder)
+        assert list(paths.RAW.rglob("*.??g"))
+        assert "dataset.path" in reads or source not in ("folder", "table", "celeba")
+        together |= reads
+    return together
+
+
+def test_every_parameter_read_is_declared_and_every_declared_one_is_read(workspace: Path) -> None:
+    from cyclegan.pipeline import evaluate, export, preprocess, train
+
+    for_keys_of_their_own = {"loss.gan_mode": "wgangp", "schedule.lr_policy": "step"}  # lambda_gp, lr_decay_epochs
+    set_params(workspace, for_keys_of_their_own | {"schedule.n_epochs": 1, "schedule.n_epochs_decay": 0})
     settings = config.load(Path("params.yaml"))
+    everything: set[str] = set()
     for stage in STAGES:
         reads: set[str] = set()
         recorder: Any = Recorder(settings, "", reads)
         match stage:
             case "download":
-                download.download(recorder)
+                reads = reads_of_download()
             case "preprocess":
                 preprocess.preprocess(recorder)
             case "train":
@@ -105,16 +210,20 @@ def test_every_parameter_read_is_declared_and_every_declared_section_is_read(wor
                 export.export(recorder)
         declared = PIPELINE[stage]["params"]
         relevant = {read for read in reads if read.split(".")[0] not in FREE}
-        assert {
-            read for read in relevant if not any(read == dep or read.startswith(f"{dep}.") for dep in declared)
-        } == set()
-        assert [dep for dep in declared if not any(read == dep or read.startswith(f"{dep}.") for read in relevant)] == []
+        assert {read for read in relevant if not covered(read, declared)} == set(), stage
+        assert [name for name in declared if not any(covered(read, [name]) for read in relevant)] == [], stage
+        everything |= relevant
+    assert keys() - everything == set()  # so that no parameter is without effect
 
 
-def test_no_stage_depends_on_what_cannot_change_a_result() -> None:
-    declared = {name.split(".")[0] for stage in PIPELINE.values() for name in stage["params"]}
-    assert declared & FREE == set()
-    assert declared | FREE == set(yaml.safe_load((ROOT / "params.yaml").read_text()))
+def test_no_stage_depends_on_what_cannot_change_a_result_and_some_stage_on_each_key_that_can() -> None:
+    declared = {name for stage in PIPELINE.values() for name in stage["params"]}
+    assert {name.split(".")[0] for name in declared} & FREE == set()
+    assert {key for key in keys() if not covered(key, declared)} == set()
+    assert {name for name in declared if not any(covered(key, [name]) for key in keys())} == set()
+
+
+# --- paths ------------------------------------------------------------------------------------------------------------
 
 
 def test_paths_are_those_of_dvc_yaml() -> None:

@@ -36,6 +36,10 @@ def decoded(data: bytes, channels: int = 3, background: tuple[int, int, int] = (
     return pixels
 
 
+def levels(height: int, width: int, channels: int) -> Pixels:
+    return np.random.default_rng(height).integers(0, 256, (height, width, channels), dtype=np.uint8)
+
+
 def grey_of(rgb: Pixels) -> Pixels:
     """ITU-R 601-2 luma, as Pillow documents its conversion to L."""
     return np.round(rgb.astype(float) @ (0.299, 0.587, 0.114))[..., None]
@@ -392,3 +396,47 @@ def test_a_grid_has_a_column_a_label_and_a_row_an_index() -> None:
     assert (label[:, middle:] < 128).any()
     ink = np.flatnonzero((label[:, :middle] < 128).any(axis=(0, 2)))
     assert abs((ink[0] + ink[-1]) / 2 - (2 + 25) * 2) <= 4  # the label stands over its column's middle
+
+
+def on_white(pixels: Pixels, side: int) -> Pixels:
+    height, width, channels = pixels.shape
+    canvas = np.full((side, side, channels), 255, np.uint8)
+    canvas[(side - height) // 2 :][:height, (side - width) // 2 :][:, :width] = pixels
+    return canvas
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+def test_pictures_of_any_sizes_fit_into_cells_of_the_largest_centred_on_white(channels: int) -> None:
+    pictures = [levels(*size, channels) for size in ((20, 31), (31, 9), (1, 1), (10, 10))]
+    cells = images.fit(pictures)
+    assert cells.shape == (4, channels, 31, 31)
+    assert cells.dtype == torch.float32
+    for cell, pixels in zip(images.to_uint8(cells).numpy(), pictures, strict=True):
+        np.testing.assert_array_equal(cell, on_white(pixels, 31))
+
+
+@pytest.mark.parametrize(
+    ("size", "reduced"),
+    [
+        ((128, 128), (128, 128)),
+        ((129, 128), (128, 127)),
+        ((256, 256), (128, 128)),
+        ((300, 400), (96, 128)),
+        ((640, 10), (128, 2)),
+        ((5, 2000), (1, 128)),  # never thinner than a pixel
+        ((40, 64), (40, 64)),  # none is enlarged, also beside larger ones
+    ],
+)
+def test_pictures_above_the_size_of_a_cell_are_reduced_to_it_with_their_shape_kept(
+    size: tuple[int, int], reduced: tuple[int, int]
+) -> None:
+    pixels = levels(*size, 3)
+    cells = images.to_uint8(images.fit([pixels, levels(130, 130, 3)])).numpy()
+    assert cells.shape == (2, 128, 128, 3)
+    by_pillow = Image.fromarray(pixels).resize(reduced[::-1], Image.Resampling.BICUBIC) if size != reduced else pixels
+    np.testing.assert_array_equal(cells[0], on_white(np.asarray(by_pillow), 128))
+
+
+def test_pictures_of_one_size_below_a_cell_are_stacked_as_they_are() -> None:
+    pictures = [levels(36, 36, 3) + np.uint8(shift) for shift in range(3)]
+    np.testing.assert_array_equal(images.to_uint8(images.fit(pictures)).numpy(), np.stack(pictures))

@@ -58,6 +58,51 @@ def test_the_key_is_the_same_in_another_folder(project: Path, tmp_path: Path) ->
     assert key(tmp_path / "clone") == key(project)
 
 
+def test_the_key_changes_with_the_bytes_of_first_weights_and_not_with_what_stands_beside_them(project: Path) -> None:
+    (project / "weights/mine/G_AB").mkdir(parents=True)
+    set_params(project, {"train.init_from": "weights/mine"})
+    keys = [key(project)]
+
+    def changed(then: bool) -> None:
+        keys.append(key(project))
+        assert (keys[-1] != keys[-2]) == then
+
+    generator = project / "weights/mine/G_AB/generator.safetensors"
+    generator.write_bytes(b"one")
+    changed(True)
+    generator.write_bytes(b"two")
+    changed(True)
+    for name in ("README.md", "training.json", "G_AB/generator.json", "G_AB/safetensors"):
+        (project / "weights/mine" / name).write_text(name)
+        changed(False)
+    (project / "weights/random/README.md").write_text("another text")
+    changed(False)
+    (project / "weights/mine/D_A").mkdir()
+    (project / "weights/mine/D_A/discriminator.safetensors").write_bytes(b"two")
+    changed(True)
+    (project / "weights/mine/D_A").rename(project / "weights/mine/D_B")
+    changed(True)  # the same weights for another network
+    generator.write_bytes(b"one")
+    changed(True)
+    assert len(set(keys)) == 6
+
+
+def test_random_first_weights_have_a_key_of_their_own_that_its_readme_is_no_part_of(project: Path) -> None:
+    first = key(project)
+    (project / "weights/random/README.md").write_text("another text")
+    assert key(project) == first
+    (project / "weights/random/README.md").unlink()
+    assert key(project) == first
+    set_params(project, {"train.init_from": "weights/empty"})
+    assert key(project) != first  # it is a parameter
+    (project / "weights/empty").mkdir()
+    (project / "weights/empty/x.safetensors").write_bytes(b"one")
+    there = key(project)
+    moved = project.with_name("moved")
+    project.rename(moved)
+    assert key(moved) == there  # where the project lies does not matter
+
+
 def test_revision_sees_edits_and_new_files_but_not_what_the_pipeline_writes(project: Path) -> None:
     commit = run(project, "git", "rev-parse", "HEAD").stdout.strip()
     (project / "metrics").mkdir()
@@ -87,3 +132,21 @@ def test_the_project_is_the_one_dvc_names(monkeypatch: pytest.MonkeyPatch, tmp_p
     monkeypatch.delenv("DVC_ROOT")
     monkeypatch.chdir(tmp_path)
     assert lineage.project_root() == tmp_path.resolve()
+
+
+def test_uncommitted_edits_of_one_file(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    params = project / "params.yaml"
+    (project / "new.py").write_text("")
+    assert not lineage.has_uncommitted_edits(params)  # others do not count
+    assert lineage.has_uncommitted_edits(project / "new.py")
+    set_params(project, {"seed": 5})
+    assert lineage.has_uncommitted_edits(params)
+    run(project, "git", "add", "params.yaml")
+    assert lineage.has_uncommitted_edits(params)
+    monkeypatch.chdir(project)
+    assert lineage.has_uncommitted_edits(Path("params.yaml"))
+    git_commit(project, "params")
+    assert not lineage.has_uncommitted_edits(Path("params.yaml"))
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
+    (tmp_path / "params.yaml").write_text("seed: 0")
+    assert not lineage.has_uncommitted_edits(tmp_path / "params.yaml")  # no repository

@@ -123,6 +123,16 @@ def test_torch_seeds_fit_and_differ(seed: int, stream: str) -> None:
     assert len({value, randomness.torch_seed(seed + 1, stream), randomness.torch_seed(seed, stream + "x")}) == 3
 
 
+@quick
+@given(SEEDS, STREAMS, STEPS)
+def test_torch_seeds_of_steps_differ_and_the_first_is_that_of_no_step(seed: int, stream: str, step: int) -> None:
+    """Dropout is seeded a step at a time."""
+    assert randomness.torch_seed(seed, stream, 0) == randomness.torch_seed(seed, stream)
+    values = [randomness.torch_seed(seed, stream, at) for at in range(step, step + 4)]
+    assert len(set(values)) == 4
+    assert all(0 <= value < 2**63 for value in values)
+
+
 KEYS = st.lists(st.text(max_size=6), unique=True, max_size=30) | st.lists(st.integers(), unique=True, max_size=30)
 
 

@@ -29,6 +29,7 @@ def test_a_resumed_run_is_the_same_run_without_doubled_steps(root: Path) -> None
     grid = np.zeros((8, 8, 3), dtype=np.uint8)
     for step in (10, 20):
         first.curve({"epoch": 1.0, "loss/x": step / 10}, step)
+    first.curve({"val/cycle_A": 5.0}, 25)
     first.samples(10, {"A_to_B": grid})
     first.finish("KILLED")
     assert first.client.get_run(first.id).info.status == "KILLED"
@@ -37,12 +38,14 @@ def test_a_resumed_run_is_the_same_run_without_doubled_steps(root: Path) -> None
     assert second.id == first.id
     for step in (10, 20, 30):
         second.curve({"epoch": 1.0, "loss/x": step / 10}, step)
+    second.curve({"val/cycle_A": 5.0}, 25)
     second.samples(10, {"A_to_B": grid})
     second.samples(20, {"A_to_B": grid})
     second.finish("FINISHED")
     found = second.client.get_run(first.id)
     assert found.info.status == "FINISHED"
     assert [(m.step, m.value) for m in second.client.get_metric_history(first.id, "loss/x")] == [(10, 1), (20, 2), (30, 3)]
+    assert [metric.step for metric in second.client.get_metric_history(first.id, "val/cycle_A")] == [25]
     names = [entry.path for entry in second.client.list_artifacts(first.id, "images")]
     assert len([name for name in names if name.endswith(".png")]) == 2
 

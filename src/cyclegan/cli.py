@@ -10,6 +10,8 @@ from cyclegan import __version__
 from cyclegan.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Unpaired image-to-image translation.")
+preset = typer.Typer(no_args_is_help=True, help="Named settings for params.yaml, such as those of the paper.")
+app.add_typer(preset, name="preset")
 
 
 @app.callback(invoke_without_command=True)
@@ -46,6 +48,160 @@ def translate(
     print(f"translated {done} of {done + len(bad)} into {target}")
     if bad:
         _fail(f"{len(bad)} could not be translated:\n" + "\n".join(bad))
+
+
+PresetName = Annotated[str, typer.Argument(metavar="NAME", help="A preset, as `cyclegan preset list` names it.")]
+ParamsFile = Annotated[Path, typer.Option(help="The parameter file.")]
+
+
+@preset.command("list")
+def preset_list() -> None:
+    """List the presets."""
+    from cyclegan import presets
+
+    try:
+        lines = {name: presets.describe(name) for name in presets.names()}
+    except UserError as error:
+        _fail(str(error))
+    width = max(len(name) for name in lines)
+    for name, description in lines.items():
+        print(f"{name:<{width}}  {description}".rstrip())
+
+
+@preset.command("show")
+def preset_show(name: PresetName, params: ParamsFile = Path("params.yaml")) -> None:
+    """Print every key that the preset NAME sets, and which of them the parameter file has otherwise."""
+    from cyclegan import presets
+
+    try:
+        overlay = presets.resolve(name)
+        changes = presets.differences(overlay, params)
+    except UserError as error:
+        _fail(str(error))
+    for key, value in overlay.items():
+        mark = f"  # {params} has {presets.spelled(changes[key][0])}" if key in changes else ""
+        print(f"{key}: {presets.spelled(value)}{mark}")
+    print(f"{len(changes)} of {len(overlay)} differ from {params}")
+
+
+@preset.command("apply")
+def preset_apply(
+    name: PresetName,
+    params: ParamsFile = Path("params.yaml"),
+    force: Annotated[bool, typer.Option("--force", help="Also over edits that git does not have.")] = False,
+) -> None:
+    """Write the values of the preset NAME into the parameter file, keeping its comments, and print what changed."""
+    from cyclegan import lineage, presets
+
+    try:
+        overlay = presets.resolve(name)
+        changes = presets.differences(overlay, params)
+        if changes and not force and lineage.has_uncommitted_edits(params):
+            raise UserError(
+                f"{params} has edits that git does not have, and the preset {name} would mix with them; keep them "
+                f"(`git add {params}`, `git commit`), set them aside (`git stash`), or go on with --force"
+            )
+        if changes:
+            presets.apply(overlay, params)
+    except UserError as error:
+        _fail(str(error))
+    for key, (old, new) in changes.items():
+        print(f"{key}: {presets.spelled(old)} -> {presets.spelled(new)}")
+    if not changes:
+        print(f"nothing changed: {params} has every value of the preset {name}")
+
+
+@app.command("import-weights")
+def import_weights(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="A weights file, or a folder of a project's checkpoints.")],
+    target: Annotated[Path, typer.Argument(metavar="DST", help="The folder to write, such as weights/NAME.")],
+    name: Annotated[
+        str | None,
+        typer.Option("--as", help="What a single file holds, if its name does not tell: G_AB, G_BA, D_A or D_B."),
+    ] = None,
+    epoch: Annotated[str, typer.Option(help="Of a folder: take the files N_net_* of this epoch.")] = "latest",
+    size: Annotated[int, typer.Option(min=1, help="Side of the squares it was trained on, in px.")] = 256,
+    dropout: Annotated[
+        bool,
+        typer.Option(
+            "--dropout/--no-dropout",
+            help="Whether U-Nets have dropout, which their files do not show. It only matters for training them further.",
+        ),
+    ] = False,
+) -> None:
+    """Read weights of the reference PyTorch implementation, the 2017 walkthrough or vintagify.
+
+    A file becomes the folder of one network; a folder of checkpoints becomes a model folder, which evaluate.model and
+    train.init_from can name.
+    """
+    from cyclegan.exchange import files
+
+    try:
+        done = files.import_weights(source, target, name=name, epoch=epoch, size=size, dropout=dropout)
+    except UserError as error:
+        _fail(str(error))
+    print(*done, sep="\n")
+    if any((getattr(network.spec, "netD", ""), network.spec.norm) == ("basic", "instance_affine") for network in done):
+        print(
+            "note: a file does not show strides; vintagify's discriminators, which look like these, halve pictures once "
+            "more and end in a sigmoid: here they are first weights, and no more"
+        )
+    places = {network.name: network.target for network in done}
+    for direction in sorted({"G_AB", "G_BA"} & places.keys()):
+        print(f"translate: cyclegan translate --model {places[direction]} INPUT OUTPUT")
+    if {"G_AB", "G_BA"} <= places.keys():
+        print(f"score and export: evaluate.model: {target} in params.yaml")
+    if source.is_dir() or target.name in places:
+        model = target if source.is_dir() else target.parent
+        print(f"train further: train.init_from: {model} in params.yaml, with its section model as above")
+
+
+@app.command("export-weights")
+def export_weights(
+    source: Annotated[Path, typer.Argument(metavar="SRC", help="A network's folder, or a model folder.")],
+    target: Annotated[Path, typer.Argument(metavar="DST", help="The .pth file to write; for a model folder, a folder.")],
+    weights: Annotated[
+        str | None, typer.Option(help="Of a model folder: raw or ema. Without it, ema where it is kept, else raw.")
+    ] = None,
+) -> None:
+    """Write weights for the reference PyTorch implementation, under its names: its D_A judges domain B."""
+    from cyclegan.exchange import files
+
+    try:
+        done = files.export_weights(source, target, weights=weights)
+    except UserError as error:
+        _fail(str(error))
+    for network in done:
+        print(f"{network}: {network.source} -> {network.target}")
+    if any(network.spec.norm == "instance_affine" for network in done):
+        print(
+            "note: the reference code's InstanceNorm has no scale and shift, so it cannot load norm instance_affine as it "
+            "is; its norm_layer must be made with affine=True"
+        )
+
+
+@app.command("show-batch")
+def show_batch(
+    sets: Annotated[int, typer.Option(min=1, help="How many times a row of A and a row of B.")] = 2,
+    cols: Annotated[int, typer.Option(min=1, help="Pictures a row.")] = 3,
+    out: Annotated[Path, typer.Option(help="Where to write the sheet.")] = Path("batch.png"),
+    params: Annotated[Path, typer.Option(help="The parameter file.")] = Path("params.yaml"),
+) -> None:
+    """Draw what training is shown: unpaired rows of A and of B, scaled, cropped and flipped. Run preprocess first."""
+    from cyclegan import config, images
+    from cyclegan.pipeline import show
+
+    try:
+        pixels = show.show_batch(config.load(params), sets, cols)
+        if not images.is_picture(out):
+            raise UserError(f"{out} has no suffix of a picture format ({', '.join(sorted(images.SUFFIXES))})")
+        out.parent.mkdir(parents=True, exist_ok=True)
+        images.write(out, pixels)
+    except UserError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"cannot write {out}: {error.strerror}; give another --out")
+    print(f"rows {', '.join(domain for _ in range(sets) for domain in 'AB')} of {cols} pictures each: {out}")
 
 
 def _fail(message: str) -> None:

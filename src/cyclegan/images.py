@@ -13,7 +13,6 @@ import numpy.typing as npt
 import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 from torch import Tensor
-from torchvision.transforms.v2.functional import resize as resize_tensor
 from torchvision.utils import make_grid
 
 Pixels = npt.NDArray[np.uint8]
@@ -154,13 +153,19 @@ def sheet(pictures: Tensor, columns: int, gap: int = 2) -> Pixels:
     return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def shrink(pictures: Tensor) -> Tensor:
-    """Pictures wider than the cells of a grid, reduced to their width: float [N, C, H, W] in [-1, 1]."""
-    height, width = pictures.shape[2:]
-    if width <= CELL:
-        return pictures
-    smaller: Tensor = resize_tensor(pictures, [max(1, height * CELL // width), CELL], antialias=True)
-    return smaller.clamp(-1, 1)
+def fit(pictures: Sequence[Pixels]) -> Tensor:
+    """Pictures uint8 [H, W, C] of any sizes as float [N, C, side, side] in [-1, 1], for a sheet.
+
+    The side is that of the largest, up to the cells of a grid; each is reduced to it, if need be, and centred on white.
+    """
+    side = min(CELL, max(max(pixels.shape[:2]) for pixels in pictures))
+    cells = np.full((len(pictures), side, side, pictures[0].shape[2]), 255, dtype=np.uint8)
+    for cell, pixels in zip(cells, pictures, strict=True):
+        scale = min(1.0, side / max(pixels.shape[:2]))
+        height, width = (max(1, round(length * scale)) for length in pixels.shape[:2])
+        top, left = (side - height) // 2, (side - width) // 2
+        cell[top : top + height, left : left + width] = resize(pixels, height, width)
+    return to_tensor(torch.from_numpy(cells))
 
 
 def _enlargement(width: int) -> int:

@@ -13,7 +13,8 @@ import yaml
 
 from cyclegan.config import Config
 
-PREPARED = "data/prepared"  # the one dependency of training that is data; dataset.json holds its digest
+PREPARED = "data/prepared"  # the dependency of training that is data; dataset.json holds its digest
+FIRST_WEIGHTS = "${train.init_from}"  # the one that a parameter names
 
 
 @dataclass(frozen=True)
@@ -52,16 +53,21 @@ def stages(workspace: Path) -> dict[str, Any]:
 
 
 def train_key(workspace: Path, config: Config, data_digest: str) -> str:
-    """SHA-256 of all that dvc.yaml says training depends on: its validated parameters, the data, the code.
+    """SHA-256 of all that dvc.yaml says training depends on: its validated parameters, the data, the code, first weights.
 
     The same in every clone and at any time; not random, so that it can name what a training makes.
     """
     stage = stages(workspace)["train"]
-    code = [dep for dep in stage["deps"] if dep != PREPARED]
+    code = [dep for dep in stage["deps"] if dep not in (PREPARED, FIRST_WEIGHTS)]
+    first_weights = workspace / config.train.init_from
     identity = {
         "params": config.model_dump(mode="json", include=set(stage["params"])),
         "data": data_digest,
         "code": code_digests(workspace, code),
+        "first_weights": {
+            file.relative_to(first_weights).as_posix(): _sha256(file)
+            for file in sorted(first_weights.rglob("*.safetensors"))
+        },
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
 
@@ -73,10 +79,14 @@ def code_digests(workspace: Path, dependencies: Iterable[str]) -> dict[str, str]
         path = workspace / dependency
         files |= set(path.rglob("*")) if path.is_dir() else {path}
     return {
-        file.relative_to(workspace).as_posix(): hashlib.sha256(file.read_bytes()).hexdigest()
+        file.relative_to(workspace).as_posix(): _sha256(file)
         for file in sorted(files)
         if file.is_file() and "__pycache__" not in file.parts
     }
+
+
+def _sha256(file: Path) -> str:
+    return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
 def outputs(workspace: Path) -> list[str]:
@@ -100,6 +110,14 @@ def revision(workspace: Path) -> Revision:
     for name in untracked.splitlines():
         diff += f"\nnew file: {name}"
     return Revision(commit, "detached" if branch == "HEAD" else branch, diff.strip())
+
+
+def has_uncommitted_edits(file: Path) -> bool:
+    """Whether git would lose something if the file were overwritten: edits, staged or not, or a file it does not know.
+
+    False outside a repository, where there is nothing to compare with.
+    """
+    return bool(_git(file.parent, "status", "--porcelain", "--", file.name))
 
 
 def _git(workspace: Path, *arguments: str) -> str | None:

@@ -20,9 +20,9 @@ def generator(seed: int, stream: str, step: int = 0) -> np.random.Generator:
     return np.random.Generator(np.random.Philox(key=key, counter=[0, 0, 0, step]))
 
 
-def torch_seed(seed: int, stream: str) -> int:
-    """A seed in [0, 2**63) for a `torch.Generator`, one for each (seed, stream)."""
-    return int(generator(seed, stream).integers(0, 2**63))
+def torch_seed(seed: int, stream: str, step: int = 0) -> int:
+    """A seed in [0, 2**63) for PyTorch, one for each (seed, stream, step)."""
+    return int(generator(seed, stream, step).integers(0, 2**63))
 
 
 def hash_order(seed: int, stream: str, keys: Iterable[Key]) -> list[Key]:

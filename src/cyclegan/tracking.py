@@ -24,6 +24,7 @@ BATCH = 900  # metrics a request; MLflow takes 1000
 POINTS = 50  # points of all curves together a request
 PARAM_LENGTH, TAG_LENGTH = 6000, 8000  # MLflow cuts longer values without a word
 
+FIRST_OF_CURVES = ("epoch", "val/cycle_A")  # of the training's curves, and of those of its validation
 SAMPLE_STEP = re.compile(r"\+step\+(\d+)\+")
 
 
@@ -103,14 +104,16 @@ class TrainingRun(Run):
         self.pending: list[tuple[dict[str, float], int]] = []
         self.flushed_at = time.monotonic()
         # A resumed training repeats the steps after its last checkpoint, with the same values: they are there already.
-        history = client.get_metric_history(run_id, "epoch")
-        self.last_step = max((metric.step for metric in history), default=-1)
+        histories = {curve: client.get_metric_history(run_id, curve) for curve in FIRST_OF_CURVES}
+        self.last_step = {
+            curve: max((metric.step for metric in history), default=-1) for curve, history in histories.items()
+        }
         names = [entry.path for entry in client.list_artifacts(run_id, "images")]
         self.sampled = {int(match[1]) for name in names if (match := SAMPLE_STEP.search(name))}
 
     def curve(self, values: dict[str, float], step: int) -> None:
-        """Add a point to the training curves; sent every few seconds."""
-        if step > self.last_step:
+        """Add a point to curves that go together, the first of them one of `FIRST_OF_CURVES`; sent every few seconds."""
+        if step > self.last_step[next(iter(values))]:
             self.pending.append((values, step))
         if time.monotonic() - self.flushed_at >= FLUSH_SECONDS:
             with _as_warning("the curves wait"):

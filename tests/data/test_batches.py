@@ -21,10 +21,14 @@ def map_picture(height: int, width: int) -> np.ndarray:
     return np.stack([rows, columns, np.full_like(rows, 255)], axis=2).astype(np.uint8)
 
 
-def load(pictures: Any, size: int, *views: tuple[int, float, float, bool]) -> np.ndarray:
-    """Levels 0..255 [N, C, size, size] of the views (index, top, left, flip)."""
+def decided(view_A: View, view_B: View) -> Decisions:
+    return Decisions(view_A, view_B, None, None, None, None)
+
+
+def load(pictures: Any, size: int | None, *views: tuple[int, float, float, bool]) -> np.ndarray:
+    """Levels 0..255 [N, C, H, W] of the views (index, top, left, flip)."""
     view = View(*(np.array(values) for values in zip(*views, strict=True)))
-    batch = Loader(pictures, pictures, size, CPU).load(Decisions(view, view, None, None))
+    batch = Loader(pictures, pictures, size, CPU).load(decided(view, view))
     assert batch.real_A.dtype == torch.float32
     levels = (batch.real_A + 1) * 127.5
     np.testing.assert_allclose(levels, levels.round(), atol=1e-4)
@@ -55,11 +59,30 @@ def test_pictures_of_one_batch_may_differ_in_size_and_are_taken_by_index() -> No
     assert levels[:, :, 0, 0].tolist() == [[6] * 3, [4] * 3, [9] * 3]
 
 
+@given(st.integers(1, 30), st.integers(1, 30), fraction, fraction, st.booleans())
+def test_without_a_crop_size_pictures_are_taken_whole(height: int, width: int, top: float, left: float, flip: bool) -> None:
+    picture = map_picture(height, width)
+    levels = load([picture], None, (0, top, left, flip))
+    wanted = picture[:, ::-1] if flip else picture
+    np.testing.assert_array_equal(levels[0].transpose(1, 2, 0), wanted)
+
+
+def test_whole_pictures_of_the_two_domains_may_differ_in_size_and_share_a_batch_within_each() -> None:
+    wide = [map_picture(8, 12) // level for level in (1, 2, 3)]
+    tall = [map_picture(16, 4), map_picture(16, 4) // 5]
+    view_A = View(np.array([2, 0]), np.array([0.9, 0.1]), np.array([0.5, 0.9]), np.array([True, False]))
+    view_B = View(np.array([0, 1]), np.array([0.2, 0.9]), np.array([0.5, 0.0]), np.array([False, True]))
+    batch = Loader(wide, tall, None, CPU).load(decided(view_A, view_B))
+    for real, pictures in ((batch.real_A, [wide[2][:, ::-1], wide[0]]), (batch.real_B, [tall[0], tall[1][:, ::-1]])):
+        levels = (real + 1) * 127.5
+        torch.testing.assert_close(levels, torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2).float())
+
+
 def test_domains_may_differ_in_channels_and_levels_span_minus_one_to_one() -> None:
     grey, colour = np.array([0, 255], np.uint8), np.array([[0, 128, 255]], np.uint8)
     view = View(np.array([0, 0]), np.zeros(2), np.zeros(2), np.array([False, True]))
     batch = Loader([grey.reshape(1, 2, 1).repeat(2, 0)], [colour.repeat(4, 0).reshape(2, 2, 3)], 2, CPU).load(
-        Decisions(view, view, None, None)
+        decided(view, view)
     )
     assert batch.real_A.shape == (2, 1, 2, 2)
     assert batch.real_A[:, 0, 0].tolist() == [[-1, 1], [1, -1]]

@@ -4,6 +4,7 @@ from collections import Counter
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -13,12 +14,15 @@ from cyclegan.data.plan import Decisions, Plan
 small = st.integers(1, 12)
 
 
-def make(seed: int = 0, n_A: int = 7, n_B: int = 5, batch_size: int = 3, pool_size: int = 4, flip: bool = True) -> Plan:
-    return Plan(seed, n_A, n_B, batch_size, pool_size, flip)
+def make(
+    seed: int = 0, n_A: int = 7, n_B: int = 5, batch_size: int = 3, pool_size: int = 4, flip: bool = True, **order: Any
+) -> Plan:
+    return Plan(seed, n_A, n_B, batch_size, pool_size, flip, **order)
 
 
 def arrays(decisions: Decisions) -> list[np.ndarray]:
-    return [array for part in vars(decisions).values() for array in vars(part).values()]
+    parts = vars(decisions).values()
+    return [array for part in parts for array in ([part] if isinstance(part, np.ndarray) else vars(part).values())]
 
 
 @given(small, small, small, st.integers(0, 5), st.integers(0, 3))
@@ -71,13 +75,13 @@ def test_decisions_do_not_depend_on_which_steps_were_asked_before(order: list[in
             np.testing.assert_array_equal(one, other)
 
 
-def epoch_of_A(plan: Plan, epoch: int) -> list[int]:
+def epoch_of(plan: Plan, domain: str, epoch: int) -> list[int]:
     steps = range(epoch * plan.steps_per_epoch, (epoch + 1) * plan.steps_per_epoch)
-    return [int(index) for step in steps for index in plan.decisions(step).A.index]
+    return [int(index) for step in steps for index in getattr(plan.decisions(step), domain).index]
 
 
 def test_epochs_and_seeds_have_orders_of_their_own() -> None:
-    orders = {tuple(epoch_of_A(make(seed, n_A=20, batch_size=4), epoch)) for seed in range(5) for epoch in range(5)}
+    orders = {tuple(epoch_of(make(seed, n_A=20, batch_size=4), "A", epoch)) for seed in range(5) for epoch in range(5)}
     assert len(orders) == 25
 
 
@@ -121,3 +125,130 @@ def test_pools_fill_with_the_first_pictures_of_the_training_and_then_draw_apart(
     old_A, old_B = (np.concatenate([getattr(d, name).from_pool for d in later]) for name in ("pool_A", "pool_B"))
     assert 0.40 < old_A.mean() < 0.50  # 1/2, less the times when the slot was written in the same batch
     assert abs(np.corrcoef(old_A, old_B)[0, 1]) < 0.1
+
+
+# --- serial batches and short epochs ----------------------------------------------------------------------------------
+
+ORDERS = [{"serial": serial, "epoch_length": length} for serial in (False, True) for length in ("max", "min")]
+
+
+@pytest.mark.parametrize("order", ORDERS, ids=str)
+@given(n_A=small, n_B=small, batch_size=small, step=st.integers(0, 10**6))
+@settings(max_examples=30)
+def test_in_every_order_batches_are_full_and_indices_lie_in_their_sets(
+    order: dict[str, Any], n_A: int, n_B: int, batch_size: int, step: int
+) -> None:
+    plan = make(2, n_A, n_B, batch_size, **order)
+    length = {"max": max, "min": min}[order["epoch_length"]](n_A, n_B)
+    assert plan.epoch_pictures == length
+    assert plan.steps_per_epoch == int(np.ceil(length / batch_size))
+    decisions = plan.decisions(step)
+    assert {array.shape for array in arrays(decisions)} == {(batch_size,)}
+    for view, count in ((decisions.A, n_A), (decisions.B, n_B)):
+        assert ((view.index >= 0) & (view.index < count)).all()
+
+
+@given(small, small, small, st.integers(0, 4), st.sampled_from(["max", "min"]))
+def test_serial_batches_take_position_after_position_in_both_domains(
+    n_A: int, n_B: int, batch_size: int, epoch: int, epoch_length: str
+) -> None:
+    plan = make(3, n_A, n_B, batch_size, serial=True, epoch_length=epoch_length)
+    places = np.arange(plan.steps_per_epoch * batch_size) % plan.epoch_pictures  # filled from the epoch's start
+    assert epoch_of(plan, "A", epoch) == (places % n_A).tolist()
+    assert epoch_of(plan, "B", epoch) == (places % n_B).tolist()
+
+
+def test_serial_batches_are_cropped_and_flipped_at_random_all_the_same() -> None:
+    decisions = [make(batch_size=7, n_B=7, serial=True).decisions(step) for step in range(20)]
+    for domain in ("A", "B"):
+        views = [getattr(one, domain) for one in decisions]
+        assert all(view.index.tolist() == list(range(7)) for view in views)
+        assert len({(top, left) for view in views for top, left in zip(view.top, view.left, strict=True)}) == 140
+        assert {bool(flip) for view in views for flip in view.flip} == {True, False}
+
+
+@given(small, small, small, st.integers(0, 5), st.integers(0, 3))
+def test_a_short_epoch_shows_as_many_pictures_as_the_smaller_set_has_and_none_of_them_twice(
+    n_A: int, n_B: int, batch_size: int, seed: int, epoch: int
+) -> None:
+    plan = make(seed, n_A, n_B, batch_size, epoch_length="min")
+    length = min(n_A, n_B)
+    for domain, count in (("A", n_A), ("B", n_B)):
+        shown = epoch_of(plan, domain, epoch)
+        assert len(set(shown[:length])) == length
+        assert count > length or set(shown) == set(range(count))
+        np.testing.assert_array_equal(shown[length:], np.resize(shown[:length], len(shown))[length:])
+
+
+@pytest.mark.parametrize(("n_A", "n_B", "larger"), [(12, 4, "A"), (4, 12, "B")])
+def test_over_short_epochs_every_picture_of_the_larger_set_comes_as_often(n_A: int, n_B: int, larger: str) -> None:
+    plan = make(n_A=n_A, n_B=n_B, batch_size=4, epoch_length="min")
+    draws = np.concatenate([epoch_of(plan, larger, epoch) for epoch in range(600)])
+    assert chi_square(draws, 12) < 37  # a fair draw exceeds this once in 10,000
+    first = np.array([epoch_of(plan, larger, epoch)[0] for epoch in range(600)])
+    assert chi_square(first, 12) < 37
+
+
+def test_short_epochs_have_an_order_of_their_own_in_each_domain_epoch_and_seed() -> None:
+    orders = {
+        tuple(epoch_of(make(seed, n_A=20, n_B=20, batch_size=4, epoch_length="min"), domain, epoch))
+        for seed in range(4)
+        for domain in ("A", "B")
+        for epoch in range(4)
+    }
+    assert len(orders) == 32
+    plan = make(n_A=8, n_B=8, batch_size=8, epoch_length="min")
+    together = [8 * np.array(epoch_of(plan, "A", epoch)) + epoch_of(plan, "B", epoch) for epoch in range(250)]
+    assert chi_square(np.concatenate(together), 64) < 112  # unpaired: all 64 pairs as often
+
+
+# --- what must not change ---------------------------------------------------------------------------------------------
+
+
+def test_the_default_plan_draws_what_it_drew_in_the_first_release() -> None:
+    """Literal numbers: trainings of that release are to be repeated to the byte."""
+    decisions = make(n_A=30, n_B=8, batch_size=5, pool_size=4).decisions(2)
+    assert [view.index.tolist() for view in (decisions.A, decisions.B)] == [[1, 0, 17, 4, 23], [2, 6, 7, 4, 1]]
+    assert [view.flip.tolist() for view in (decisions.A, decisions.B)] == [[0, 0, 1, 1, 1], [1, 1, 1, 0, 1]]
+    for drawn, numbers in (
+        (decisions.A.top, [0.6614736, 0.17282502, 0.43132397, 0.98107873, 0.88789674]),
+        (decisions.A.left, [0.93666231, 0.27389327, 0.6009318, 0.82332074, 0.51877531]),
+        (decisions.B.top, [0.9917988, 0.97099777, 0.11029418, 0.31751694, 0.57438535]),
+        (decisions.B.left, [0.37142293, 0.97231046, 0.25689875, 0.48962851, 0.93618454]),
+    ):
+        assert drawn.tolist() == pytest.approx(numbers, abs=1e-8)
+    pools = [{name: array.tolist() for name, array in vars(pool).items()} for pool in (decisions.pool_A, decisions.pool_B)]
+    assert pools == [
+        {
+            "from_pool": [1, 0, 0, 0, 0],
+            "read_slot": [0, 0, 0, 0, 0],
+            "read_fresh": [0, 1, 2, 3, 0],
+            "write_slot": [4, 4, 4, 4, 0],
+        },
+        {
+            "from_pool": [0, 0, 0, 1, 1],
+            "read_slot": [0, 0, 0, 2, 0],
+            "read_fresh": [0, 1, 2, 3, 4],
+            "write_slot": [4, 4, 4, 2, 0],
+        },
+    ]
+    later = make(n_A=7, n_B=5).decisions(9)  # in the fourth epoch, at its start
+    assert [view.index.tolist() for view in (later.A, later.B)] == [[1, 4, 2], [0, 1, 3]]
+
+
+# --- the gradient penalty's shares ------------------------------------------------------------------------------------
+
+
+def test_shares_are_uniform_single_precision_and_drawn_apart() -> None:
+    plan = make(batch_size=5)
+    decisions = [plan.decisions(step) for step in range(400)]
+    shares = {name: np.concatenate([getattr(one, name) for one in decisions]) for name in ("share_A", "share_B")}
+    for drawn in shares.values():
+        assert drawn.dtype == np.float32
+        assert drawn.min() >= 0
+        assert drawn.max() < 1
+        assert chi_square((10 * drawn).astype(int), 10) < 34
+    both = np.concatenate(list(shares.values()))
+    assert len(np.unique(both)) > 0.999 * len(both)  # of 2^24 values, hardly any twice
+    others = [np.concatenate([getattr(one.A, name) for one in decisions]) for name in ("top", "left", "flip")]
+    assert abs(np.corrcoef([*shares.values(), *others]) - np.eye(5)).max() < 0.1

@@ -182,3 +182,32 @@ def test_tensor_stacks_a_range_and_ends_with_the_set(tmp_path: Path) -> None:
     assert stacked.shape == (2, 3, 4, 6)
     assert stacked.dtype == torch.float32
     torch.testing.assert_close(stacked[:, 0, 0, 0], torch.tensor([51 / 127.5 - 1, 1.0]))
+
+
+@pytest.mark.parametrize(
+    ("sizes", "one_size"),
+    [
+        ([(4, 6)], True),
+        ([(4, 6), (4, 6), (4, 6)], True),
+        ([(4, 6), (4, 6), (4, 7)], False),
+        ([(4, 6), (5, 6)], False),
+        ([(4, 6), (6, 4)], False),  # as many pixels
+    ],
+)
+def test_a_set_says_whether_its_pictures_are_of_one_size(
+    tmp_path: Path, sizes: list[tuple[int, int]], one_size: bool
+) -> None:
+    of_A = [good("A", "train", f"{i}", np.zeros((*size, 1), np.uint8)) for i, size in enumerate(sizes)]
+    of_B = [good("B", "train", f"{i}", np.zeros((9 + i, 9, 3), np.uint8)) for i in range(2)]
+    store = write(tmp_path, [*of_A, *of_B])
+    assert store.open("train", "A").one_size is one_size
+    assert store.open("train", "B").one_size is False
+
+
+def test_a_validation_set_is_kept_beside_the_others(tmp_path: Path) -> None:
+    pixels = {split: np.full((4, 4, 3), level, np.uint8) for level, split in enumerate(("train", "val", "test"))}
+    store = write(tmp_path, [good("A", split, "x.png", levels) for split, levels in pixels.items()])
+    for split, levels in pixels.items():
+        np.testing.assert_array_equal(store.open(split, "A")[0], levels)
+    assert set(store.summary["sets"]) == {"trainA", "valA", "testA"}
+    assert "valA.u8" in store.summary["files"]

@@ -13,8 +13,19 @@ from cyclegan.models.weights import GeneratorSpec
 KEY = "0123456789abcdef" * 4
 
 
-def spec(direction: Any, channels_in: int, channels_out: int) -> GeneratorSpec:
-    return GeneratorSpec(direction, "resnet_6blocks", 32, channels_in, channels_out, 4, 64, KEY, "ema")
+def spec(direction: Any, channels_in: int, channels_out: int, architecture: str = "resnet_6blocks") -> GeneratorSpec:
+    return GeneratorSpec(
+        direction=direction,
+        netG=architecture,
+        ngf=32,
+        norm="instance",
+        dropout=False,
+        channels_in=channels_in,
+        channels_out=channels_out,
+        size=64,
+        train_key=KEY,
+        weights="ema",
+    )
 
 
 def column(start: float) -> dict[str, float | None]:
@@ -91,8 +102,8 @@ def test_no_number_is_missing_or_infinite() -> None:
 def test_generators_are_listed_with_architecture_channels_and_differences() -> None:
     _, _, *rows = tables(make())["generator"]
     assert rows == [
-        ["G_AB", "resnet_6blocks, ngf 32", "3 -> 1", "ema", "1.3e-06", "0.0e+00"],
-        ["G_BA", "resnet_6blocks, ngf 32", "1 -> 3", "ema", "3.5e-06", "4.5e-07"],
+        ["G_AB", "resnet_6blocks, ngf 32, instance norm", "3 -> 1", "ema", "1.3e-06", "0.0e+00"],
+        ["G_BA", "resnet_6blocks, ngf 32, instance norm", "1 -> 3", "ema", "3.5e-06", "4.5e-07"],
     ]
     assert "ONNX (opset 20)" in make()
 
@@ -114,6 +125,23 @@ def test_data_licence_and_settings_are_named() -> None:
         assert fact in card
     _, _, *rows = tables(card)["parameter"]
     assert {name: json.loads(value) for name, value in rows} == TRAINING["params"]
+
+
+def test_the_sides_it_takes_are_those_of_its_architecture() -> None:
+    card = make(specs={name: spec(name, 3, 3, "unet_128") for name in ("G_AB", "G_BA")})
+    assert "H and W are multiples of 128. " in card
+    assert "unet_128, ngf 32" in card
+
+
+def test_imported_generators_say_where_they_come_from_and_that_their_training_is_not_recorded() -> None:
+    imported = {"train_key": f"imported {KEY}", "data": None, "source": TRAINING["source"] | {"name": "weights of others"}}
+    card = make(training=imported)
+    assert "They are weights of others;\nwhat they were trained on is not recorded." in card
+    assert f"- Import: `imported {KEY}`" in card
+    assert "Digest of the prepared pictures: not recorded" in card
+    assert "17 and 19 held-out pictures" in card
+    assert "parameter" not in tables(card)
+    assert not {"None", "Commit:", "418"} & set(card.split())
 
 
 def test_the_commit_is_named_where_it_is_known_and_findable_where_not() -> None:

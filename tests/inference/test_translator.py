@@ -16,11 +16,11 @@ from PIL import Image
 
 from cyclegan import images
 from cyclegan.errors import UserError
-from cyclegan.export.formats import export_onnx
+from cyclegan.export.formats import Shape, export_onnx
 from cyclegan.inference import translator
 from cyclegan.inference.translator import Translator, translate_files
-from cyclegan.models.generators import ResnetGenerator
-from cyclegan.models.weights import GeneratorSpec, save_generator
+from cyclegan.models import weights
+from cyclegan.models.weights import GeneratorSpec
 
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(0)
@@ -32,14 +32,31 @@ def picture(height: int, width: int, channels: int = 3) -> images.Pixels:
     return RNG.integers(0, 256, (height, width, channels), dtype=np.uint8)
 
 
-def network(channels_in: int, channels_out: int) -> ResnetGenerator:
+def network(channels_in: int, channels_out: int) -> torch.nn.Module:
+    return made("resnet_6blocks", channels_in, channels_out)[0]
+
+
+def made(architecture: str, channels_in: int = 3, channels_out: int = 3) -> tuple[torch.nn.Module, GeneratorSpec]:
+    """A generator and its spec, the same each time."""
+    spec = GeneratorSpec(
+        direction="G_AB",
+        netG=architecture,
+        ngf=4,
+        norm="instance",
+        dropout=False,
+        channels_in=channels_in,
+        channels_out=channels_out,
+        size=64,
+        train_key="0" * 64,
+        weights="raw",
+    )
     torch.manual_seed(0)
-    return ResnetGenerator(channels_in, channels_out, ngf=4, blocks=6).eval()
+    return spec.build().eval(), spec
 
 
-def save(folder: Path, channels_in: int = 3, channels_out: int = 3) -> Path:
-    spec = GeneratorSpec("G_AB", "resnet_6blocks", 4, channels_in, channels_out, 4, 64, "0" * 64, "raw")
-    save_generator(folder, network(channels_in, channels_out), spec)
+def save(folder: Path, channels_in: int = 3, channels_out: int = 3, architecture: str = "resnet_6blocks") -> Path:
+    generator, spec = made(architecture, channels_in, channels_out)
+    weights.save(folder, generator.state_dict(), spec)
     return folder
 
 
@@ -56,8 +73,18 @@ def loaded(model: Path) -> Translator:
 @pytest.fixture(scope="module")
 def onnx_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("onnx") / "generator.onnx"
-    export_onnx(network(3, 3), 3, 4, 18, path)
+    export_onnx(network(3, 3), Shape(3, 4, 8), 18, path)
     return path
+
+
+@pytest.fixture(scope="module")
+def unets(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Translator]:
+    """A U-Net as a folder and as ONNX."""
+    folder = tmp_path_factory.mktemp("unet")
+    generator, spec = made("unet_128")
+    export_onnx(generator, Shape(3, spec.stride, spec.smallest), 18, folder / "generator.onnx")
+    paths = {"folder": save(folder / "G_AB", architecture="unet_128"), "onnx": folder / "generator.onnx"}
+    return {kind: translator.load(path, CPU) for kind, path in paths.items()}
 
 
 def mirrored(index: int, size: int) -> int:
@@ -68,10 +95,10 @@ def mirrored(index: int, size: int) -> int:
     return min(index, 2 * (size - 1) - index)
 
 
-def by_hand(pixels: images.Pixels, generator: torch.nn.Module) -> images.Pixels:
+def by_hand(pixels: images.Pixels, generator: torch.nn.Module, stride: int = 4, smallest: int = 8) -> images.Pixels:
     height, width = pixels.shape[:2]
-    rows = [mirrored(y, height) for y in range(max(8, (height + 3) // 4 * 4))]
-    columns = [mirrored(x, width) for x in range(max(8, (width + 3) // 4 * 4))]
+    rows = [mirrored(y, height) for y in range(max(smallest, (height + stride - 1) // stride * stride))]
+    columns = [mirrored(x, width) for x in range(max(smallest, (width + stride - 1) // stride * stride))]
     padded = torch.from_numpy(pixels[rows][:, columns].transpose(2, 0, 1).astype(np.float32)) / 127.5 - 1
     with torch.no_grad():
         output = generator(padded[None])[0, :, :height, :width].numpy().transpose(1, 2, 0)
@@ -100,21 +127,20 @@ def test_it_is_the_network_on_a_reflected_picture(loaded: Translator, size: tupl
     assert (output != by_hand(pixels, network(3, 3))).mean() <= 0.02
 
 
-@settings(deadline=None, max_examples=25, derandomize=True)
-@given(height=st.integers(1, 30), width=st.integers(1, 30))
-def test_every_size_is_kept_and_nothing_else_is_resized(height: int, width: int) -> None:
+@settings(deadline=None, max_examples=40, derandomize=True)
+@given(st.integers(1, 30), st.integers(1, 30), st.sampled_from([(4, 8), (4, 4), (1, 1), (16, 16), (2, 6)]))
+def test_every_size_is_kept_and_nothing_else_is_resized(height: int, width: int, takes: tuple[int, int]) -> None:
     seen: list[torch.Tensor] = []
+    stride, smallest = takes
 
     def keep(pictures: torch.Tensor) -> torch.Tensor:
         seen.append(pictures)
         return -pictures
 
     pixels = picture(height, width)
-    np.testing.assert_array_equal(Translator(keep, 3)(pixels), 255 - pixels)
-    assert min(seen[0].shape[2:]) >= 8
-    assert all(side % 4 == 0 for side in seen[0].shape[2:])
-    assert seen[0].shape[2] - height < 8
-    assert seen[0].shape[3] - width < 8
+    np.testing.assert_array_equal(Translator(keep, 3, stride, smallest)(pixels), 255 - pixels)
+    for got, needed in zip(seen[0].shape[2:], (height, width), strict=True):
+        assert got == min(side for side in range(smallest, 99) if side % stride == 0 and side >= needed)
 
 
 def test_a_single_pixel_stays_one(loaded: Translator) -> None:
@@ -139,6 +165,39 @@ def test_onnx_and_folder_agree(loaded: Translator, onnx_model: Path, size: tuple
     difference = np.abs(translator.load(onnx_model, CPU)(pixels).astype(int) - loaded(pixels))
     assert difference.max() <= 1
     assert difference.mean() <= 0.02
+
+
+@pytest.mark.parametrize("size", [(50, 70), (128, 128), (129, 31), (1, 9)])
+@pytest.mark.parametrize("kind", ["folder", "onnx"])
+def test_a_unet_takes_pictures_of_odd_sizes_too(unets: dict[str, Translator], kind: str, size: tuple[int, int]) -> None:
+    unet = unets[kind]
+    assert (unet.channels, unet.stride, unet.smallest) == (3, 128, 128)
+    pixels = picture(*size)
+    output = unet(pixels)
+    assert output.shape == pixels.shape
+    wanted = by_hand(pixels, made("unet_128")[0], stride=128, smallest=128)
+    assert np.abs(output.astype(int) - wanted).max() <= 1
+    assert (output != wanted).mean() <= 0.02
+    assert output.std() > 5  # not all alike
+
+
+def test_a_resnet_says_what_it_takes(loaded: Translator, onnx_model: Path) -> None:
+    for one in (loaded, translator.load(onnx_model, CPU)):
+        assert (one.channels, one.stride, one.smallest) == (3, 4, 8)
+
+
+@pytest.mark.parametrize("lacking", [("stride",), ("smallest",), ("stride", "smallest")])
+def test_onnx_that_does_not_say_which_sizes_it_takes_is_refused(
+    onnx_model: Path, tmp_path: Path, lacking: tuple[str, ...]
+) -> None:
+    """As this project's first release wrote it, and any other program."""
+    graph = onnx.load(onnx_model)
+    kept = {entry.key: entry.value for entry in graph.metadata_props if entry.key not in lacking}
+    del graph.metadata_props[:]
+    helper.set_model_props(graph, kept)
+    onnx.save(graph, tmp_path / "old.onnx")
+    with pytest.raises(UserError, match=r"old\.onnx does not say which sizes it takes.*export it again"):
+        translator.load(tmp_path / "old.onnx", CPU)
 
 
 # --- files and folders ------------------------------------------------------------------------------------------------
@@ -312,8 +371,10 @@ NO_MODELS: dict[str, Callable[[Path, Path], Path]] = {
     "a damaged card": lambda tmp, model: without(model, tmp / "G", "generator.json", b'{"direction": "G_AB"'),
     "a card in another encoding": lambda tmp, model: without(model, tmp / "G", "generator.json", b"\xff\xfe{}"),
     "a card that is a list": lambda tmp, model: without(model, tmp / "G", "generator.json", b"[1]"),
-    "a card of another format": lambda tmp, model: copied(model, tmp / "G", format=2),
-    "a card with an unknown network": lambda tmp, model: copied(model, tmp / "G", netG="unet_256"),
+    "a card of another format": lambda tmp, model: copied(model, tmp / "G", format=1),
+    "a card with an unknown network": lambda tmp, model: copied(model, tmp / "G", netG="unet_512"),
+    "weights of another architecture": lambda tmp, model: copied(model, tmp / "G", netG="unet_128"),
+    "weights of another norm": lambda tmp, model: copied(model, tmp / "G", norm="batch"),
     "a card with an unknown key": lambda tmp, model: copied(model, tmp / "G", colour="red"),
     "an empty ONNX file": lambda tmp, model: _written(tmp / "x.onnx", b""),
     "ONNX that is text": lambda tmp, model: _written(tmp / "x.onnx", b"hello"),
@@ -321,6 +382,7 @@ NO_MODELS: dict[str, Callable[[Path, Path], Path]] = {
     "ONNX with five channels": lambda tmp, model: onnx_file(tmp / "x.onnx", [["n", 5, "h", "w"]], ["n", 5, "h", "w"]),
     "ONNX of vectors": lambda tmp, model: onnx_file(tmp / "x.onnx", [["n", 3]], FREE),
     "ONNX that classifies": lambda tmp, model: onnx_file(tmp / "x.onnx", [FREE], ["n", 3]),
+    "ONNX of another program": lambda tmp, model: onnx_file(tmp / "x.onnx", [FREE], FREE),
     "ONNX of one fixed size": lambda tmp, model: onnx_file(tmp / "x.onnx", [[1, 3, 64, 64]], [1, 3, 64, 64]),
 }
 

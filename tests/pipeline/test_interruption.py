@@ -150,5 +150,5 @@ def test_two_trainings_of_one_kind_do_not_meet(prepared: Path) -> None:
 def newest_key(project: Path) -> str:
     import json
 
-    key: str = json.loads((project / paths.TRAINING).read_text())["train_key"]
+    key: str = json.loads((project / paths.TRAINED / paths.TRAINING).read_text())["train_key"]
     return key

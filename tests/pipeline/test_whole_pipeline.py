@@ -1,6 +1,7 @@
 """The main job as users run it: `dvc repro` in a git repository of its own, on tiny drawn pictures, as real processes."""
 
 import json
+import shutil
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -8,8 +9,10 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from PIL import Image
 from project import ROOT, copy_project, git_commit, run, set_params
+from safetensors.torch import load_file
 
 from cyclegan.pipeline import paths
 
@@ -83,7 +86,7 @@ def test_the_run_holds_curves_grids_data_models_and_origin(project: Path) -> Non
     experiment = client.get_experiment_by_name("cyclegan")
     assert experiment is not None
     (found,) = client.search_runs([experiment.experiment_id], order_by=["attributes.start_time"], max_results=1)
-    training = json.loads((project / paths.TRAINING).read_text())
+    training = json.loads((project / paths.TRAINED / paths.TRAINING).read_text())
     commit = run(project, "git", "rev-list", "--max-parents=0", "HEAD").stdout.strip()
     assert found.info.status == "FINISHED"
     assert found.data.tags["train_key"] == training["train_key"]
@@ -157,7 +160,8 @@ def test_a_change_of_evaluation_reruns_evaluation_and_what_follows(project: Path
     [
         ({"evaluate.gallery_size": 2}, ["evaluate"]),
         ({"export.tolerance": 0.001}, ["export"]),
-        ({"dataset.on_bad_image": "skip"}, ["download"]),
+        ({"dataset.on_bad_image": "skip"}, ["preprocess"]),
+        ({"preprocess.direction": "BtoA"}, ["preprocess"]),
         ({"runtime.workers": 1, "tracking.experiment": "another"}, []),
     ],
 )
@@ -167,6 +171,28 @@ def test_a_dry_run_starts_at_the_first_stage_that_reads_what_changed(
     set_params(project, change)
     assert stages_run(project, "--dry")[:1] == first
     restore(project)
+
+
+def test_weights_of_one_training_are_scored_exported_and_trained_further(project: Path) -> None:
+    shutil.copytree(project / paths.TRAINED, project / "weights/mine")
+    set_params(project, {"evaluate.model": "weights/mine"})
+    assert stages_run(project, "evaluate", "export") == ["evaluate", "export"]
+    assert (
+        run(project, "git", "status", "--porcelain", "--", "metrics", "reports").stdout == ""
+    )  # they are the same weights
+    set_params(project, {"evaluate.model": "models/trained", "train.init_from": "weights/mine"})
+    before = pd.read_csv(project / paths.HISTORY)
+    assert stages_run(project) == ["train", "evaluate", "export"]
+    assert pd.read_csv(project / paths.HISTORY)["cycle_A"].iloc[0] != before["cycle_A"].iloc[0]
+    run(project, "cyclegan", "export-weights", "models/trained", "weights/elsewhere", "--weights", "raw")
+    run(project, "cyclegan", "import-weights", "weights/elsewhere", "weights/again")
+    for name in ("G_AB/generator", "D_A/discriminator"):
+        there, back = (load_file(project / model / f"{name}.safetensors") for model in (paths.TRAINED, "weights/again"))
+        assert all(torch.equal(tensor, back[key]) for key, tensor in there.items())
+    for name in ("mine", "elsewhere", "again"):
+        shutil.rmtree(project / "weights" / name)
+    restore(project)
+    assert stages_run(project) == []
 
 
 def test_touching_a_module_that_training_imports_reruns_training(project: Path) -> None:

@@ -12,7 +12,7 @@ from cyclegan.config import Config
 from cyclegan.device import autocast, choose_precision
 from cyclegan.training import checkpoint, ema
 from cyclegan.training.checkpoint import checkpoints, restore_checkpoint, save_checkpoint
-from cyclegan.training.state import TrainState, initial
+from cyclegan.training.state import TrainState
 from cyclegan.training.step import step
 
 CPU = torch.device("cpu")
@@ -25,7 +25,14 @@ def train(state: TrainState, config: Config, data: Any, until: int) -> None:
     while state.step < until:
         decisions = data.plan.decisions(state.step)
         terms = step(
-            state.networks, state.optimizers, state.pools, data.loader.load(decisions), decisions, config.loss, context
+            state.networks,
+            state.optimizers,
+            state.pools,
+            data.loader.load(decisions),
+            decisions,
+            config.loss,
+            context,
+            apart=config.model.norm == "batch",
         )
         for name, average in state.average.items():
             ema.update(average, state.networks.generators()[name], ema.decay_at(state.step, config.train.ema_decay))
@@ -43,7 +50,8 @@ def contents(state: TrainState) -> dict[str, Tensor]:
     for name, optimizer in vars(state.optimizers).items():
         for index, moments in optimizer.state_dict()["state"].items():
             tensors |= {f"{name} {index} {key}": tensor for key, tensor in moments.items()}
-    tensors |= {f"pool {name}": pool.slots[:-1] for name, pool in vars(state.pools).items()}
+    for name, pool in vars(state.pools).items():
+        tensors |= {f"pool {name} {key}": tensor[:-1] for key, tensor in vars(pool).items()}
     return tensors | state.history.tensors()
 
 
@@ -52,35 +60,42 @@ def assert_equal(one: TrainState, other: TrainState) -> None:
     assert first.keys() == second.keys()
     assert [name for name in first if not torch.equal(first[name], second[name])] == []
     assert one.step == other.step
+    assert one.validation == other.validation
+
+
+CASES: dict[str, dict[str, Any]] = {
+    "as published": {},
+    "without identity or average": {"loss.lambda_identity": 0.0, "train.ema_decay": 0.0},
+    "batch norm": {"model.norm": "batch"},
+    "gradient penalty": {"loss.gan_mode": "wgangp", "model.norm": "instance_affine"},
+    "no history": {"train.pool_size": 0},
+    "other networks": {"model.netD": "same_size", "model.norm": "none", "loss.score_per": "picture"},
+    "bf16": {"train.precision": "bf16"},
+}
 
 
 @pytest.mark.parametrize(
-    ("precision", "identity", "decay"),
+    "case",
     [
-        ("float32", 0.5, 0.9),
-        ("float32", 0.0, 0.0),
-        pytest.param("bf16", 0.5, 0.9, marks=pytest.mark.skipif(not HAS_BF16, reason="this CPU has no bf16")),
+        pytest.param(case, marks=pytest.mark.skipif(case == "bf16" and not HAS_BF16, reason="this CPU has no bf16"))
+        for case in CASES
     ],
 )
 def test_a_restored_state_trains_on_to_the_bytes_of_an_undisturbed_one(
     tmp_path: Path,
     make_config: Callable[..., Config],
     make_data: Callable[..., Any],
-    precision: str,
-    identity: float,
-    decay: float,
+    make_state: Callable[[Config], TrainState],
+    case: str,
 ) -> None:
-    config = make_config(
-        **{"train.precision": precision, "loss.lambda_identity": identity, "train.ema_decay": decay, "model.ngf": 8}
-    )
+    config = make_config(**{"train.ema_decay": 0.9, "model.ngf": 8, **CASES[case]})
     data = make_data(config)
-    state = initial(config, CPU)
+    state = make_state(config)
     train(state, config, data, until=3)
     state.run_id = "abc123"
+    state.validation = [(0.1, 0.2), (1 / 3, 1e-9)]
     path = save_checkpoint(state, tmp_path)
-    resumed = initial(
-        make_config(**{"seed": 99, "train.ema_decay": decay, "loss.lambda_identity": identity, "model.ngf": 8}), CPU
-    )
+    resumed = make_state(config.model_copy(update={"seed": 99}))
     assert restore_checkpoint(resumed, tmp_path) == path
     assert resumed.run_id == "abc123"
     assert_equal(resumed, state)
@@ -90,9 +105,11 @@ def test_a_restored_state_trains_on_to_the_bytes_of_an_undisturbed_one(
 
 
 @pytest.fixture
-def state(make_config: Callable[..., Config], make_data: Callable[..., Any]) -> TrainState:
+def state(
+    make_config: Callable[..., Config], make_data: Callable[..., Any], make_state: Callable[[Config], TrainState]
+) -> TrainState:
     config = make_config()
-    state = initial(config, CPU)
+    state = make_state(config)
     train(state, config, make_data(config), until=1)
     return state
 
@@ -104,11 +121,11 @@ def save_at(state: TrainState, folder: Path, *steps: int) -> None:
 
 
 def test_restored_moments_lie_in_memory_as_their_parameters_do(
-    tmp_path: Path, make_config: Callable[..., Config], state: TrainState
+    tmp_path: Path, make_config: Callable[..., Config], make_state: Callable[[Config], TrainState], state: TrainState
 ) -> None:
     """The fused Adam walks parameter, gradient and moments side by side through memory, whatever their strides say."""
     save_checkpoint(state, tmp_path)
-    resumed = initial(make_config(), CPU)
+    resumed = make_state(make_config())
     restore_checkpoint(resumed, tmp_path)
     for optimizer in vars(resumed.optimizers).values():
         for parameter, moments in optimizer.state.items():
@@ -124,22 +141,30 @@ def test_only_the_newest_two_are_kept_and_no_temporary_file(tmp_path: Path, stat
 
 @pytest.mark.parametrize("keep", [0, 5, 100, 0.5, -1])
 def test_a_damaged_newest_one_is_passed_over_for_the_one_before(
-    tmp_path: Path, make_config: Callable[..., Config], state: TrainState, keep: float
+    tmp_path: Path,
+    make_config: Callable[..., Config],
+    make_state: Callable[[Config], TrainState],
+    state: TrainState,
+    keep: float,
 ) -> None:
     save_at(state, tmp_path, 7, 8)
     newest, before = checkpoints(tmp_path)
     data = newest.read_bytes()
     newest.write_bytes(data[: int(keep * len(data)) if isinstance(keep, float) else keep])
-    resumed = initial(make_config(), CPU)
+    resumed = make_state(make_config())
     assert restore_checkpoint(resumed, tmp_path) == before
     state.step = 7
     assert_equal(resumed, state)
 
 
 def test_where_nothing_can_be_read_the_state_stays_as_it_was(
-    tmp_path: Path, make_config: Callable[..., Config], state: TrainState, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path,
+    make_config: Callable[..., Config],
+    make_state: Callable[[Config], TrainState],
+    state: TrainState,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    fresh = initial(make_config(), CPU)
+    fresh = make_state(make_config())
     assert restore_checkpoint(fresh, tmp_path / "none") is None
     with monkeypatch.context() as patch:
         patch.setattr(checkpoint, "FORMAT", 0)
@@ -147,12 +172,17 @@ def test_where_nothing_can_be_read_the_state_stays_as_it_was(
     save_at(state, tmp_path, 2)
     checkpoints(tmp_path)[0].write_bytes(b"\x08" + b"\x00" * 7 + b'{"a": 1}')
     assert restore_checkpoint(fresh, tmp_path) is None
-    assert_equal(fresh, initial(make_config(), CPU))
+    assert_equal(fresh, make_state(make_config()))
 
 
 @pytest.mark.parametrize("where", ["save_file", "replace"])
 def test_a_crash_while_writing_leaves_the_earlier_one_and_the_next_save_works(
-    tmp_path: Path, make_config: Callable[..., Config], state: TrainState, monkeypatch: pytest.MonkeyPatch, where: str
+    tmp_path: Path,
+    make_config: Callable[..., Config],
+    make_state: Callable[[Config], TrainState],
+    state: TrainState,
+    monkeypatch: pytest.MonkeyPatch,
+    where: str,
 ) -> None:
     def crash(*arguments: Any, **keywords: Any) -> None:
         (tmp_path / "writing.tmp").write_bytes(b"half")
@@ -163,7 +193,7 @@ def test_a_crash_while_writing_leaves_the_earlier_one_and_the_next_save_works(
         patch.setattr(*((checkpoint, "save_file") if where == "save_file" else (Path, "replace")), crash)
         with pytest.raises(KeyboardInterrupt):
             save_at(state, tmp_path, 2)
-    resumed = initial(make_config(), CPU)
+    resumed = make_state(make_config())
     assert restore_checkpoint(resumed, tmp_path) is not None
     assert resumed.step == 1
     save_at(state, tmp_path, 2)

@@ -54,3 +54,28 @@ def test_first_weights_are_forgotten_within_the_warm_up() -> None:
         update(average, network, decay_at(step, 0.999))
     # the product of (1 + t) / (10 + t) over t < 30 is 9! 30! / 39! = 1 / C(39, 9)
     assert values(average) == pytest.approx([1.0], abs=1e-5)
+
+
+def test_of_a_batch_norm_the_scale_and_shift_are_averaged_and_the_running_statistics_taken_over() -> None:
+    average, network = nn.BatchNorm2d(2), nn.BatchNorm2d(2)
+    for parameter in network.parameters():
+        nn.init.constant_(parameter, 3.0)
+    for number in range(3):
+        network(torch.full((2, 2, 2, 2), float(number)))
+    statistics = {key: buffer.clone() for key, buffer in network.named_buffers()}
+    assert {key: buffer.tolist() for key, buffer in statistics.items()} == {
+        "running_mean": pytest.approx([0.29, 0.29]),  # 0.9 x (0.9 x 0 + 0.1 x 1) + 0.1 x 2
+        "running_var": pytest.approx([0.729, 0.729]),
+        "num_batches_tracked": 3,
+    }
+    update(average, network, 0.9)
+    assert values(average) == pytest.approx([0.3, 1.2])
+    assert average.weight.unique().item() == pytest.approx(1.2)
+    for key, buffer in average.named_buffers():
+        assert torch.equal(buffer, statistics[key]), key
+        assert torch.equal(network.get_buffer(key), statistics[key]), key
+    network(torch.ones(2, 2, 2, 2))
+    assert average.num_batches_tracked == 3  # copied, not shared
+    update(average, network, 1.0)
+    assert average.num_batches_tracked == 4
+    assert torch.equal(average.running_mean, network.running_mean)

@@ -1,6 +1,6 @@
 """The loop: interrupted and continued is as good as undisturbed, and whoever watches is told."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from cyclegan.training import schedule
 from cyclegan.training.checkpoint import checkpoints, restore_checkpoint
 from cyclegan.training.history import Row
 from cyclegan.training.loop import fit
-from cyclegan.training.state import TrainState, initial
+from cyclegan.training.state import TrainState
 
 CPU = torch.device("cpu")
 TOTAL = 9  # steps: 6 pictures in batches of 2, 2 + 1 epochs
@@ -28,6 +28,7 @@ class Watcher:
     def __init__(self) -> None:
         self.progresses: list[tuple[int, int, Row]] = []
         self.windows: list[Row] = []
+        self.validations: list[tuple[int, float, float]] = []
         self.grids: dict[int, dict[str, images.Pixels]] = {}
 
     def progress(self, step: int, epoch: int, terms: Row) -> None:
@@ -35,6 +36,9 @@ class Watcher:
 
     def window(self, row: Row) -> None:
         self.windows.append(row)
+
+    def validated(self, step: int, cycle_A: float, cycle_B: float) -> None:
+        self.validations.append((step, cycle_A, cycle_B))
 
     def samples(self, step: int, grids: dict[str, images.Pixels]) -> None:
         self.grids[step] = grids
@@ -51,10 +55,11 @@ def stop_after(steps: int) -> Callable[[], int | None]:
 
 
 def run(
-    config: Config, data: Any, folder: Path, state: TrainState | None = None, stop: Callable[[], int | None] = never
+    config: Config, data: Any, folder: Path, state: TrainState, stop: Callable[[], int | None] = never
 ) -> tuple[TrainState, Watcher]:
-    state, watcher = state or initial(config, CPU), Watcher()
-    fit(state, data.plan, data.loader, data.samples, config, config.train.precision, watcher, folder, stop)
+    watcher = Watcher()
+    precision, validation = config.train.precision, data.validation
+    fit(state, data.plan, data.loader, data.samples, validation, config, precision, watcher, folder, stop)
     return state, watcher
 
 
@@ -70,9 +75,9 @@ def data(make_data: Callable[..., Any], config: Config) -> Any:
 
 @pytest.fixture(scope="module")
 def undisturbed(
-    config: Config, data: Any, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[tuple[TrainState, Watcher]]:
-    return run(config, data, tmp_path_factory.mktemp("undisturbed"))
+    config: Config, data: Any, make_state: Callable[[Config], TrainState], tmp_path_factory: pytest.TempPathFactory
+) -> tuple[TrainState, Watcher]:
+    return run(config, data, tmp_path_factory.mktemp("undisturbed"), make_state(config))
 
 
 def csv(state: TrainState, path: Path) -> bytes:
@@ -86,12 +91,13 @@ def test_stopped_and_continued_equals_undisturbed(
     make_config: Callable[..., Config],
     config: Config,
     data: Any,
+    make_state: Callable[[Config], TrainState],
     undisturbed: tuple[TrainState, Watcher],
     stops: list[int],
 ) -> None:
     done = 0
     for steps in stops:
-        state = initial(config, CPU)
+        state = make_state(config)
         restore_checkpoint(state, tmp_path)
         done += steps
         with pytest.raises(Interrupted, match=f"signal 15 after step {done} of {TOTAL}"):
@@ -99,7 +105,7 @@ def test_stopped_and_continued_equals_undisturbed(
         assert checkpoints(tmp_path)[0].stem == f"step-{done:09d}"
     elsewhere = {"runtime.log_every_steps": 1, "runtime.sample_every_steps": 2, "runtime.checkpoint_every_seconds": 1e-9}
     other = make_config(**{"train.history_every_steps": 4, **elsewhere})  # nothing in `runtime` changes a result
-    state = initial(other, CPU)
+    state = make_state(other)
     restore_checkpoint(state, tmp_path)
     assert state.step == done
     _, watcher = run(other, data, tmp_path, state)
@@ -109,7 +115,11 @@ def test_stopped_and_continued_equals_undisturbed(
 
 
 def test_killed_between_checkpoints_and_continued_equals_undisturbed(
-    tmp_path: Path, make_config: Callable[..., Config], data: Any, undisturbed: tuple[TrainState, Watcher]
+    tmp_path: Path,
+    make_config: Callable[..., Config],
+    data: Any,
+    make_state: Callable[[Config], TrainState],
+    undisturbed: tuple[TrainState, Watcher],
 ) -> None:
     config = make_config(**{"train.history_every_steps": 4, "runtime.checkpoint_every_seconds": 1e-9})
     calls = iter(range(1, 100))
@@ -119,8 +129,8 @@ def test_killed_between_checkpoints_and_continued_equals_undisturbed(
             raise SystemExit
 
     with pytest.raises(SystemExit):
-        run(config, data, tmp_path, stop=killed)
-    state = initial(config, CPU)
+        run(config, data, tmp_path, make_state(config), killed)
+    state = make_state(config)
     restore_checkpoint(state, tmp_path)
     assert state.step == 5
     run(config, data, tmp_path, state)
@@ -160,11 +170,17 @@ def test_the_observer_receives_samples_of_the_generators_as_they_are(
 
 
 def test_the_finished_state_is_checkpointed_and_has_nothing_left_to_do(
-    tmp_path: Path, config: Config, data: Any, undisturbed: tuple[TrainState, Watcher]
+    tmp_path: Path,
+    config: Config,
+    data: Any,
+    make_state: Callable[[Config], TrainState],
+    undisturbed: tuple[TrainState, Watcher],
 ) -> None:
-    state, _ = run(config, data, tmp_path, stop=stop_after(TOTAL))  # a signal in the last step changes nothing
+    state, _ = run(
+        config, data, tmp_path, make_state(config), stop_after(TOTAL)
+    )  # a signal in the last step changes nothing
     assert_equal(state, undisturbed[0])
-    again = initial(config, CPU)
+    again = make_state(config)
     restore_checkpoint(again, tmp_path)
     assert again.step == TOTAL
     _, watcher = run(config, data, tmp_path, again)
@@ -174,9 +190,9 @@ def test_the_finished_state_is_checkpointed_and_has_nothing_left_to_do(
 
 
 def test_training_changes_every_network_and_the_averages_follow(
-    config: Config, undisturbed: tuple[TrainState, Watcher]
+    config: Config, make_state: Callable[[Config], TrainState], undisturbed: tuple[TrainState, Watcher]
 ) -> None:
-    first, last = initial(config, CPU), undisturbed[0]
+    first, last = make_state(config), undisturbed[0]
     for name, network in last.networks.items():
         before = dict(first.networks.items())[name]
         for key, parameter in network.named_parameters():
@@ -189,8 +205,10 @@ def test_training_changes_every_network_and_the_averages_follow(
                 assert 0 < behind < (start.get_parameter(key) - now.get_parameter(key)).norm()
 
 
-def test_the_first_average_is_one_tenth_of_the_first_weights(tmp_path: Path, config: Config, data: Any) -> None:
-    state, first = initial(config, CPU), initial(config, CPU)
+def test_the_first_average_is_one_tenth_of_the_first_weights(
+    tmp_path: Path, config: Config, data: Any, make_state: Callable[[Config], TrainState]
+) -> None:
+    state, first = make_state(config), make_state(config)
     with pytest.raises(Interrupted):
         run(config, data, tmp_path, state, stop_after(1))
     for name, average in state.average.items():
@@ -200,8 +218,10 @@ def test_the_first_average_is_one_tenth_of_the_first_weights(tmp_path: Path, con
             torch.testing.assert_close(parameter, expected, atol=1e-7, rtol=1e-5, msg=f"{name}.{key}")
 
 
-def test_a_loss_that_is_not_finite_stops_training_before_a_checkpoint(tmp_path: Path, config: Config, data: Any) -> None:
-    state = initial(config, CPU)
+def test_a_loss_that_is_not_finite_stops_training_before_a_checkpoint(
+    tmp_path: Path, config: Config, data: Any, make_state: Callable[[Config], TrainState]
+) -> None:
+    state = make_state(config)
     with torch.no_grad():
         next(state.networks.D_A.parameters()).fill_(float("nan"))
     with pytest.raises(UserError, match="the loss G_BA is nan at step 1;"):
@@ -210,7 +230,10 @@ def test_a_loss_that_is_not_finite_stops_training_before_a_checkpoint(tmp_path: 
 
 
 def test_grey_pictures_of_one_domain_train_too(
-    tmp_path: Path, make_config: Callable[..., Config], make_data: Callable[..., Any]
+    tmp_path: Path,
+    make_config: Callable[..., Config],
+    make_data: Callable[..., Any],
+    make_state: Callable[[Config], TrainState],
 ) -> None:
     """Only generators that can read a picture's channels show its identity."""
     config = make_config(**{"model.input_nc": 1, "loss.lambda_identity": 0.0, "runtime.sample_every_steps": 100})
@@ -223,8 +246,8 @@ def test_grey_pictures_of_one_domain_train_too(
 
     loader = type(data.loader)(Grey(), data.loader.train_B, data.loader.crop_size, CPU)
     samples = type(data.samples)(data.samples.real_A[:, :1], data.samples.real_B)
-    state, watcher = initial(config, CPU), Watcher()
+    state, watcher = make_state(config), Watcher()
     with pytest.raises(Interrupted):
-        fit(state, data.plan, loader, samples, config, "float32", watcher, tmp_path, stop_after(2))
+        fit(state, data.plan, loader, samples, None, config, "float32", watcher, tmp_path, stop_after(2))
     assert state.pools.A.slots.shape[1] == 1
     assert watcher.grids[0]["A_to_B"].shape[1] == images.grid(dict.fromkeys("abc", samples.real_A)).shape[1]

@@ -1,7 +1,8 @@
 """CycleGAN as a textbook would write it, from Zhu et al. 2017: the oracle of the fast step.
 
 One picture at a time through a list for the history, one pass a batch, float32, and `requires_grad` switched on and off.
-It shares no code with the product but the networks that it is given.
+The adversarial losses and the gradient penalty are written from the formulas of their papers. It shares no code with the
+product but the networks that it is given.
 """
 
 from collections.abc import Iterator
@@ -37,31 +38,54 @@ class ImagePool:
 
 @dataclass
 class Draws:
-    """What chance decides in one step, for the pool of fake_A and for that of fake_B."""
+    """What chance decides in one step, for the pool of fake_A and for that of fake_B, and for the penalties of both."""
 
     swaps_A: list[bool]
     slots_A: list[int]
     swaps_B: list[bool]
     slots_B: list[int]
+    epsilons_A: list[float]
+    epsilons_B: list[float]
+
+
+@dataclass
+class Objective:
+    """What is minimised: the kind of adversarial loss, of each score or of a picture's mean score, and the weights."""
+
+    gan_mode: str
+    of_mean_score: bool
+    lambda_A: float
+    lambda_B: float
+    lambda_identity: float
+    lambda_gp: float
 
 
 class TextbookCycleGAN:
     """Trains the four networks that it is given; `D_A` judges domain A."""
 
     def __init__(
-        self, G_AB: nn.Module, G_BA: nn.Module, D_A: nn.Module, D_B: nn.Module, lr: float, beta1: float, pool_size: int
+        self,
+        G_AB: nn.Module,
+        G_BA: nn.Module,
+        D_A: nn.Module,
+        D_B: nn.Module,
+        objective: Objective,
+        lr: float,
+        beta1: float,
+        pool_size: int,
     ) -> None:
         self.G_AB, self.G_BA, self.D_A, self.D_B = G_AB, G_BA, D_A, D_B
+        self.objective = objective
         generators = [*G_AB.parameters(), *G_BA.parameters()]
         discriminators = [*D_A.parameters(), *D_B.parameters()]
         self.optimizer_G = torch.optim.Adam(generators, lr=lr, betas=(beta1, 0.999), foreach=False, fused=False)
         self.optimizer_D = torch.optim.Adam(discriminators, lr=lr, betas=(beta1, 0.999), foreach=False, fused=False)
         self.pool_A, self.pool_B = ImagePool(pool_size), ImagePool(pool_size)
 
-    def step(
-        self, real_A: Tensor, real_B: Tensor, lambda_A: float, lambda_B: float, lambda_identity: float, draws: Draws
-    ) -> dict[str, float]:
+    def step(self, real_A: Tensor, real_B: Tensor, draws: Draws) -> dict[str, float]:
         """One update of all four; returns every unweighted loss."""
+        lambda_A, lambda_B = self.objective.lambda_A, self.objective.lambda_B
+        lambda_identity = self.objective.lambda_identity
         losses: dict[str, Tensor] = {}
 
         # Both generators, against discriminators that stand still.
@@ -71,15 +95,16 @@ class TextbookCycleGAN:
         rec_A = self.G_BA(fake_B)
         fake_A = self.G_BA(real_B)
         rec_B = self.G_AB(fake_A)
-        losses["G_AB"] = ((self.D_B(fake_B) - 1) ** 2).mean()
-        losses["G_BA"] = ((self.D_A(fake_A) - 1) ** 2).mean()
         losses["cycle_A"] = (rec_A - real_A).abs().mean()
         losses["cycle_B"] = (rec_B - real_B).abs().mean()
-        total = losses["G_AB"] + losses["G_BA"] + lambda_A * losses["cycle_A"] + lambda_B * losses["cycle_B"]
+        total = lambda_A * losses["cycle_A"] + lambda_B * losses["cycle_B"]
         if lambda_identity > 0:
-            losses["idt_A"] = (self.G_BA(real_A) - real_A).abs().mean()
             losses["idt_B"] = (self.G_AB(real_B) - real_B).abs().mean()
+            losses["idt_A"] = (self.G_BA(real_A) - real_A).abs().mean()
             total = total + lambda_A * lambda_identity * losses["idt_A"] + lambda_B * lambda_identity * losses["idt_B"]
+        losses["G_AB"] = self._generator_loss(self.D_B(fake_B))
+        losses["G_BA"] = self._generator_loss(self.D_A(fake_A))
+        total = total + losses["G_AB"] + losses["G_BA"]
         self.optimizer_G.zero_grad()
         total.backward()
         self.optimizer_G.step()
@@ -89,13 +114,54 @@ class TextbookCycleGAN:
             parameter.requires_grad = True
         self.optimizer_D.zero_grad()
         shown_A = self.pool_A.query(fake_A.detach(), draws.swaps_A, draws.slots_A)
-        losses["D_A"] = 0.5 * (((self.D_A(real_A) - 1) ** 2).mean() + (self.D_A(shown_A) ** 2).mean())
-        losses["D_A"].backward()
+        losses |= self._discriminator_backward("A", self.D_A, real_A, shown_A, draws.epsilons_A)
         shown_B = self.pool_B.query(fake_B.detach(), draws.swaps_B, draws.slots_B)
-        losses["D_B"] = 0.5 * (((self.D_B(real_B) - 1) ** 2).mean() + (self.D_B(shown_B) ** 2).mean())
-        losses["D_B"].backward()
+        losses |= self._discriminator_backward("B", self.D_B, real_B, shown_B, draws.epsilons_B)
         self.optimizer_D.step()
         return {name: loss.item() for name, loss in losses.items()}
+
+    def _generator_loss(self, fake: Tensor) -> Tensor:
+        if self.objective.of_mean_score:
+            fake = torch.stack([scores.mean() for scores in fake])
+        match self.objective.gan_mode:
+            case "lsgan":  # Mao et al. 2017, equation 9
+                return ((fake - 1) ** 2).mean()
+            case "vanilla":  # Goodfellow et al. 2014, section 3: rather than minimising log(1 - D(G(z)))
+                return -torch.log(torch.sigmoid(fake)).mean()
+            case "hinge" | "wgangp":  # Lim and Ye 2017; Gulrajani et al. 2017, algorithm 1
+                return -fake.mean()
+        raise AssertionError
+
+    def _discriminator_backward(
+        self, domain: str, D: nn.Module, real: Tensor, shown: Tensor, epsilons: list[float]
+    ) -> dict[str, Tensor]:
+        on_real, on_fake = D(real), D(shown)
+        if self.objective.of_mean_score:
+            on_real, on_fake = (torch.stack([scores.mean() for scores in maps]) for maps in (on_real, on_fake))
+        match self.objective.gan_mode:
+            case "lsgan":
+                loss = 0.5 * (((on_real - 1) ** 2).mean() + (on_fake**2).mean())
+            case "vanilla":
+                loss = -0.5 * (torch.log(torch.sigmoid(on_real)).mean() + torch.log(1 - torch.sigmoid(on_fake)).mean())
+            case "hinge":
+                loss = 0.5 * (torch.clamp(1 - on_real, min=0).mean() + torch.clamp(1 + on_fake, min=0).mean())
+            case "wgangp":
+                loss = 0.5 * (on_fake.mean() - on_real.mean())
+                penalty = self._penalty(D, real, shown, epsilons)
+                (loss + self.objective.lambda_gp * penalty).backward()
+                return {f"D_{domain}": loss, f"gp_{domain}": penalty}
+        loss.backward()
+        return {f"D_{domain}": loss}
+
+    def _penalty(self, D: nn.Module, real: Tensor, fake: Tensor, epsilons: list[float]) -> Tensor:
+        """Gulrajani et al. 2017, algorithm 1, lines 4 to 7: x^ = epsilon x + (1 - epsilon) x~."""
+        x = torch.stack([epsilon * r + (1 - epsilon) * f for epsilon, r, f in zip(epsilons, real, fake, strict=True)])
+        x.requires_grad_(True)
+        scores = D(x)
+        if self.objective.of_mean_score:
+            scores = torch.stack([one.mean() for one in scores])
+        (gradients,) = torch.autograd.grad(scores, x, grad_outputs=torch.ones_like(scores), create_graph=True)
+        return sum((torch.sqrt((gradient**2).sum()) - 1) ** 2 for gradient in gradients) / len(gradients)
 
     def _discriminator_parameters(self) -> Iterator[nn.Parameter]:
         yield from self.D_A.parameters()

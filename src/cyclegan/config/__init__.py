@@ -1,7 +1,8 @@
 """The typed, frozen mirror of params.yaml. Nothing else reads YAML parameters."""
 
-from cyclegan.config.load import load, parse
+from cyclegan.config.load import load, parse, read
 from cyclegan.config.schema import (
+    STRIDES,
     Config,
     DatasetConfig,
     EvaluateConfig,
@@ -14,9 +15,13 @@ from cyclegan.config.schema import (
     ScheduleConfig,
     TrackingConfig,
     TrainConfig,
+    smallest_judged,
+    smallest_side,
+    smallest_translated,
 )
 
 __all__ = [
+    "STRIDES",
     "Config",
     "DatasetConfig",
     "EvaluateConfig",
@@ -31,4 +36,8 @@ __all__ = [
     "TrainConfig",
     "load",
     "parse",
+    "read",
+    "smallest_judged",
+    "smallest_side",
+    "smallest_translated",
 ]

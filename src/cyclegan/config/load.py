@@ -21,17 +21,23 @@ def load(path: Path) -> Config:
         UserError: the file is missing, is not YAML, or says something that cannot be. All wrong keys are named at once;
             keys that contradict one another are, once each is right by itself.
     """
+    return parse(read(path), str(path))
+
+
+def read(path: Path) -> object:
+    """What a YAML file holds, in which no key may stand twice.
+
+    Raises:
+        UserError: the file is missing, is not UTF-8 or is not YAML.
+    """
     try:
-        text = path.read_text(encoding="utf-8")
+        return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
     except OSError as error:
-        raise UserError(f"cannot read the parameters {path}: {error.strerror}; run from the project's folder") from None
+        raise UserError(f"cannot read {path}: {error.strerror}; run from the project's folder") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
-    try:
-        raw = yaml.load(text, Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise UserError(f"{path} is not valid YAML: {error}; compare it with `git diff {path}`") from None
-    return parse(raw, str(path))
 
 
 def parse(raw: object, file: str) -> Config:

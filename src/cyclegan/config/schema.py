@@ -6,14 +6,26 @@ error message adds to the range.
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
+
+STRIDES = {"resnet_6blocks": 4, "resnet_9blocks": 4, "unet_128": 128, "unet_256": 256}  # netG: sides are multiples, in px
 
 Size = Annotated[int, Field(ge=4, le=16384)]
 Count = Annotated[int, Field(ge=1)]
 Weight = Annotated[float, Field(ge=0, le=1e6, description="0 switches the term off")]
 Byte = Annotated[int, Field(ge=0, le=255)]
 Channels = Annotated[Literal[1, 3], Field(description="1 greyscale, 3 colour")]
-Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$", description="64 hexadecimal digits in lower case")]
+
+
+def _as_written(value: object) -> str | int:
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise ValueError(
+            f"{value!r} is neither text nor a whole number; write it as the table spells it, in quotes if need be"
+        )
+    return value
+
+
+Value = Annotated[str | int, PlainValidator(_as_written)]
 
 
 class Section(BaseModel):
@@ -28,6 +40,8 @@ class DatasetConfig(Section):
         "shapes",
         "earth",
         "folder",
+        "table",
+        "celeba",
         "apple2orange",
         "cezanne2photo",
         "facades",
@@ -42,45 +56,91 @@ class DatasetConfig(Section):
     image_size: Annotated[int, Field(ge=16, le=1024)]
     n_train: Count | None
     n_test: Count
-    path: Annotated[str, Field(min_length=1, description="a folder that holds trainA/ and trainB/")]
+    path: Annotated[str, Field(min_length=1, description="a folder of pictures")]
+    table: Annotated[str, Field(min_length=1, description="a file below dataset.path")]
+    table_file_column: Annotated[str, Field(min_length=1)] | None
+    table_column: Annotated[str, Field(min_length=1)]
+    table_A: Annotated[list[Value], Field(min_length=1, description="a list such as [1]")]
+    table_B: Annotated[list[Value], Field(min_length=1, description="a list such as [-1]")]
+    limit: Count | None
     test_fraction: Annotated[float, Field(gt=0, lt=1)]
+    val_fraction: Annotated[float, Field(ge=0, lt=1, description="0 holds no validation pictures out")]
     paired_test: bool
-    url: Annotated[str, Field(pattern="^(https?|file)://.", description="an http, https or file address")] | None
-    sha256: Sha256 | None
+    url: Annotated[str | None, Field(pattern="^(https?|file)://.", description="an http, https or file address")]
+    sha256: Annotated[str | None, Field(pattern="^[0-9a-f]{64}$", description="64 hexadecimal digits in lower case")]
     on_bad_image: Literal["error", "skip"]
 
 
 class PreprocessConfig(Section):
+    direction: Literal["AtoB", "BtoA"]
+    mode: Literal[
+        "resize_and_crop",
+        "crop",
+        "scale_width",
+        "scale_width_and_crop",
+        "scale_shortside",
+        "scale_shortside_and_crop",
+        "none",
+    ]
     load_size: Size
-    crop_size: Annotated[Size, Field(multiple_of=4, description="the generators halve the picture twice")]
+    crop_size: Size
     flip: bool
     min_side: Count
     background: Annotated[list[Byte], Field(min_length=3, max_length=3, description="red, green, blue in 0..255")]
 
+    @property
+    def crops(self) -> bool:
+        """Whether training uses random squares of crop_size, or whole pictures."""
+        return self.mode.endswith("crop")
+
     @model_validator(mode="after")
-    def crop_fits_load(self) -> "PreprocessConfig":
+    def sizes_agree(self) -> "PreprocessConfig":
+        if self.mode in ("crop", "none"):  # load_size is not used
+            return self
         if self.crop_size > self.load_size:
             raise ValueError(
                 f"crop_size is {self.crop_size} and load_size is {self.load_size}; a crop cannot be larger than the "
                 f"picture it is cut from: lower crop_size or raise load_size"
             )
+        if not self.crops and self.load_size % 4 != 0:
+            raise ValueError(
+                f"load_size is {self.load_size} in mode {self.mode}, which trains on whole pictures; the generators halve "
+                f"them twice: make load_size a multiple of 4"
+            )
         return self
 
 
 class ModelConfig(Section):
-    netG: Literal["resnet_6blocks", "resnet_9blocks"]  # noqa: N815 - the name users of the reference code know
+    netG: Literal["resnet_6blocks", "resnet_9blocks", "unet_128", "unet_256"]  # noqa: N815 - known from the reference code
+    netD: Literal["basic", "n_layers", "pixel", "same_size"]  # noqa: N815 - as above
+    norm: Literal["instance", "instance_affine", "batch", "none"]
+    dropout: bool
     ngf: Count
-    n_layers_D: Annotated[int, Field(ge=1, le=6)]  # noqa: N815 - as above
     ndf: Count
+    n_layers_D: Annotated[int, Field(ge=1, le=6)]  # noqa: N815 - as above
     input_nc: Channels
     output_nc: Channels
+    init_type: Literal["normal", "xavier", "kaiming", "orthogonal"]
     init_gain: Annotated[float, Field(gt=0)]
+    init_bias: Literal["zero", "uniform"]
 
 
 class LossConfig(Section):
+    gan_mode: Literal["lsgan", "vanilla", "hinge", "wgangp"]
+    score_per: Literal["patch", "picture"]
     lambda_A: Weight
     lambda_B: Weight
     lambda_identity: Weight
+    lambda_gp: Weight
+
+    @model_validator(mode="after")
+    def wgangp_has_its_penalty(self) -> "LossConfig":
+        if self.gan_mode == "wgangp" and self.lambda_gp == 0:
+            raise ValueError(
+                "gan_mode is wgangp and lambda_gp is 0; without its gradient penalty this loss has no bound: set "
+                "lambda_gp above 0 (10.0 in its paper), or gan_mode to another"
+            )
+        return self
 
 
 class OptimizerConfig(Section):
@@ -89,8 +149,10 @@ class OptimizerConfig(Section):
 
 
 class ScheduleConfig(Section):
+    lr_policy: Literal["linear", "step", "plateau", "cosine", "constant"]
     n_epochs: Annotated[int, Field(ge=0)]
     n_epochs_decay: Annotated[int, Field(ge=0)]
+    lr_decay_epochs: Count
 
     @model_validator(mode="after")
     def trains_at_all(self) -> "ScheduleConfig":
@@ -100,7 +162,10 @@ class ScheduleConfig(Section):
 
 
 class TrainConfig(Section):
+    init_from: Annotated[str, Field(min_length=1, description="a folder; weights/random holds none")]
     batch_size: Count
+    serial_batches: bool
+    epoch_length: Literal["max", "min"]
     pool_size: Annotated[int, Field(ge=0, description="0 switches the history pool off")]
     ema_decay: Annotated[float, Field(ge=0, lt=1, description="0 switches the average off")]
     precision: Literal["auto", "float32", "bf16"]
@@ -109,6 +174,7 @@ class TrainConfig(Section):
 
 
 class EvaluateConfig(Section):
+    model: Annotated[str, Field(min_length=1, description="a folder with generators, such as models/trained")]
     weights: Literal["auto", "ema", "raw"]
     batch_size: Count
     kid_subsets: Count
@@ -164,10 +230,63 @@ class Config(Section):
                 "evaluate.weights is 'ema' while train.ema_decay is 0, so no average is kept; "
                 "set evaluate.weights to auto or raw, or train.ema_decay above 0 (0.999, say)"
             )
-        smallest = 3 * 2**self.model.n_layers_D
+        stride = STRIDES[self.model.netG]
+        if self.preprocess.crop_size % stride != 0:
+            raise ValueError(
+                f"preprocess.crop_size is {self.preprocess.crop_size}; with model.netG {self.model.netG}, which halves "
+                f"pictures {stride.bit_length() - 1} times, it must be a multiple of {stride}"
+            )
+        smallest = smallest_side(self.model)
         if self.preprocess.crop_size < smallest:
             raise ValueError(
-                f"preprocess.crop_size is {self.preprocess.crop_size}, too small for discriminators with "
-                f"model.n_layers_D of {self.model.n_layers_D}, which need {smallest} px; raise the one or lower the other"
+                f"preprocess.crop_size is {self.preprocess.crop_size}, too small for networks with model.netG "
+                f"{self.model.netG}, model.netD {self.model.netD} and model.n_layers_D {self.model.n_layers_D}, which need "
+                f"{smallest} px; raise the one or choose others"
             )
+        if self.loss.gan_mode == "wgangp" and not self.preprocess.crops:
+            raise ValueError(
+                f"loss.gan_mode is wgangp, whose penalty mixes real and translated pictures of one size, while "
+                f"preprocess.mode {self.preprocess.mode} trains on whole pictures; choose a mode that crops"
+            )
+        if self.schedule.lr_policy == "plateau":
+            self._plateau_can_watch()
         return self
+
+    def _plateau_can_watch(self) -> None:
+        if self.dataset.val_fraction == 0:
+            raise ValueError(
+                "schedule.lr_policy is plateau while dataset.val_fraction is 0, so there are no validation pictures to "
+                "watch; set dataset.val_fraction to 0.1, say, or schedule.lr_policy to another"
+            )
+        if self.loss.lambda_A == 0 and self.loss.lambda_B == 0:
+            raise ValueError(
+                "schedule.lr_policy is plateau, which watches the weighed cycle loss of validation pictures, while "
+                "loss.lambda_A and loss.lambda_B are both 0; set one above 0, or schedule.lr_policy to another"
+            )
+
+
+def smallest_translated(architecture: str) -> int:
+    """Side of the smallest square, in px, that a generator of this `netG` can translate.
+
+    Padding by reflection, in a resnet, needs two rows of features.
+    """
+    stride = STRIDES[architecture]
+    return stride if architecture.startswith("unet") else 2 * stride
+
+
+def smallest_side(model: ModelConfig) -> int:
+    """Side of the smallest square, in px, that all four networks can take."""
+    return max(smallest_translated(model.netG), smallest_judged(model))
+
+
+def smallest_judged(model: ModelConfig) -> int:
+    """Side of the smallest square, in px, that the discriminators can judge."""
+    match model.netD:
+        case "pixel":
+            return 1
+        case "same_size":
+            return 16
+        case "basic":
+            return 24
+        case "n_layers":
+            return 3 * (1 << model.n_layers_D)

@@ -13,7 +13,10 @@ from cyclegan.data.store import PixelSet
 
 @dataclass(frozen=True)
 class Batch:
-    """One step's pictures, unpaired: float32 [N, C, crop, crop] in [-1, 1]; C may differ between the domains."""
+    """One step's pictures, unpaired: float32 [N, C, H, W] in [-1, 1]; C may differ between the domains.
+
+    H and W are the crop's; without crops they are the picture's, and may differ between the domains too.
+    """
 
     real_A: Tensor
     real_B: Tensor
@@ -21,11 +24,11 @@ class Batch:
 
 @dataclass(frozen=True)
 class Loader:
-    """Turns a step's decisions into its batch."""
+    """Turns a step's decisions into its batch: squares of `crop_size` px, or whole pictures where that is None."""
 
     train_A: PixelSet
     train_B: PixelSet
-    crop_size: int
+    crop_size: int | None
     device: torch.device
 
     def load(self, decisions: Decisions) -> Batch:
@@ -34,7 +37,7 @@ class Loader:
 
     def _gather(self, pictures: PixelSet, view: View) -> Tensor:
         crops = [
-            _crop(pictures[index], self.crop_size, top, left)
+            pictures[index] if self.crop_size is None else _crop(pictures[index], self.crop_size, top, left)
             for index, top, left in zip(view.index.tolist(), view.top.tolist(), view.left.tolist(), strict=True)
         ]
         batch = images.to_tensor(torch.from_numpy(np.stack(crops)).to(self.device, non_blocking=True))

@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Literal
@@ -11,9 +11,30 @@ from cyclegan import images, randomness
 from cyclegan.errors import UserError
 
 Domain = Literal["A", "B"]
-Split = Literal["train", "test"]
+Split = Literal["train", "val", "test"]
 DOMAINS: tuple[Domain, Domain] = ("A", "B")
-SPLITS: tuple[Split, Split] = ("train", "test")
+
+
+@dataclass(frozen=True)
+class Division:
+    """How raw pictures are divided into sets.
+
+    Attributes:
+        direction: AtoB, or BtoA to exchange the domains: raw trainB is then domain A's.
+        limit: at most so many pictures of each raw set, the first by name; None for all.
+        test_fraction: share of a training set to hold out where its test set is missing.
+        val_fraction: share of what is then left to hold out for validation; 0 for none.
+    """
+
+    direction: Literal["AtoB", "BtoA"] = "AtoB"
+    limit: int | None = None
+    test_fraction: float = 0.1
+    val_fraction: float = 0.0
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The splits that each domain gets."""
+        return ("train", "val", "test") if self.val_fraction > 0 else ("train", "test")
 
 
 @dataclass(frozen=True)
@@ -31,24 +52,28 @@ class Picture:
         return str(PurePosixPath(self.name).with_suffix(""))
 
 
-def find(raw: Path, test_fraction: float, seed: int, usable: Callable[[Picture], bool] = lambda _: True) -> list[Picture]:
-    """Every picture below raw/{trainA,trainB,testA,testB}, sorted by name within its set.
+def find(raw: Path, division: Division, seed: int, usable: Callable[[Picture], bool] = lambda _: True) -> list[Picture]:
+    """Every picture below raw/{trainA,trainB,testA,testB} that `division` takes, sorted by name within its set.
 
-    Where a domain has no test pictures, `test_fraction` of its training pictures, at least one, are held out; which ones
-    depends on the seed and the names alone, and on `usable`, so that a bad picture is not all there is to judge by.
+    Which pictures are held out depends on the seed and the names alone, and on `usable`, so that a bad picture is not all
+    there is to judge by; at least one is.
 
     Raises:
-        UserError: a training set that is empty, or would be once its test set is held out.
+        UserError: a training set that is empty, or would be once others are held out.
     """
     pictures: list[Picture] = []
     for domain in DOMAINS:
-        train = _below(raw / f"train{domain}", domain, "train")
-        test = _below(raw / f"test{domain}", domain, "test")
+        folder = domain if division.direction == "AtoB" else {"A": "B", "B": "A"}[domain]
+        train = _below(raw / f"train{folder}", domain, "train")[: division.limit]
+        test = _below(raw / f"test{folder}", domain, "test")[: division.limit]
+        val: list[Picture] = []
         if not test:
-            train, test = _hold_out(train, test_fraction, seed, usable)
+            train, test = _hold_out(train, "test", division.test_fraction, seed, usable)
+        if division.val_fraction > 0:
+            train, val = _hold_out(train, "val", division.val_fraction, seed, usable)
         if not train:
-            raise UserError(f"{raw}/train{domain} has no pictures left to train on; add some (at least two a domain)")
-        pictures += train + test
+            raise UserError(f"{raw}/train{folder} has no pictures left to train on once others are held out; add some")
+        pictures += train + val + test
     return pictures
 
 
@@ -58,15 +83,15 @@ def _below(folder: Path, domain: Domain, split: Split) -> list[Picture]:
 
 
 def _hold_out(
-    train: list[Picture], fraction: float, seed: int, usable: Callable[[Picture], bool]
+    train: list[Picture], split: Split, fraction: float, seed: int, usable: Callable[[Picture], bool]
 ) -> tuple[list[Picture], list[Picture]]:
     if not train:
         return [], []
     by_name = {picture.name: picture for picture in train}
-    candidates = (name for name in randomness.hash_order(seed, "hold out", by_name) if usable(by_name[name]))
+    stream = {"test": "hold out", "val": "validation"}[split]
+    candidates = (name for name in randomness.hash_order(seed, stream, by_name) if usable(by_name[name]))
     held = set(islice(candidates, max(1, round(fraction * len(train)))))
-    test = [Picture(p.domain, "test", p.path, p.name) for p in train if p.name in held]
-    return [p for p in train if p.name not in held], test
+    return [p for p in train if p.name not in held], [replace(p, split=split) for p in train if p.name in held]
 
 
 def check_pairs(pictures: list[Picture]) -> None:

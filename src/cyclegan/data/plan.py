@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -52,14 +53,21 @@ class Decisions:
     B: View
     pool_A: PoolQuery  # over fake_A
     pool_B: PoolQuery  # over fake_B
+    share_A: npt.NDArray[np.float32]  # [N] in [0, 1): how much of real_A is in the pictures of the gradient penalty
+    share_B: npt.NDArray[np.float32]
 
 
 @dataclass(frozen=True)
 class Plan:
-    """Unaligned sampling as the reference implementation does it (`unaligned_dataset.py`, `serial_batches` off).
+    """Unpaired sampling, by epochs of max(|A|, |B|) or min(|A|, |B|) pictures of each domain.
 
-    An epoch goes once through max(|A|, |B|) positions in a new random order; position p takes picture p mod |A| of A, and
-    a picture of B at random. The last batch of an epoch is filled up from the epoch's start, so that all are of one size.
+    max, as the reference implementation does it (`unaligned_dataset.py`): the epoch goes through its positions in a new
+    random order; position p takes picture p mod |A| of A, and a picture of B at random.
+    min, as two shuffled loaders side by side: each domain is gone through in a new random order of its own, until the
+    smaller one is used up.
+    serial: position after position takes the pictures p mod |A| and p mod |B|, without chance.
+
+    The last batch of an epoch is filled up from the epoch's start, so that all are of one size.
     """
 
     seed: int
@@ -68,25 +76,42 @@ class Plan:
     batch_size: int
     pool_size: int
     flip: bool
+    serial: bool = False
+    epoch_length: Literal["max", "min"] = "max"
+
+    @property
+    def epoch_pictures(self) -> int:
+        """Pictures of each domain an epoch."""
+        return max(self.n_A, self.n_B) if self.epoch_length == "max" else min(self.n_A, self.n_B)
 
     @property
     def steps_per_epoch(self) -> int:
         """Optimizer steps an epoch."""
-        return -(-max(self.n_A, self.n_B) // self.batch_size)
+        return -(-self.epoch_pictures // self.batch_size)
 
     def decisions(self, step: int) -> Decisions:
         """All that step `step` (from 0) draws."""
         epoch, position = divmod(step, self.steps_per_epoch)
-        order = _epoch_order(self.seed, epoch, max(self.n_A, self.n_B))
-        places = np.arange(position * self.batch_size, (position + 1) * self.batch_size) % len(order)
+        places = np.arange(position * self.batch_size, (position + 1) * self.batch_size) % self.epoch_pictures
         rng = randomness.generator(self.seed, "step", step)
-        index_B = rng.integers(self.n_B, size=self.batch_size)
+        index_A, index_B = self._pictures(rng, epoch, places)
         return Decisions(
-            A=self._view(rng, order[places] % self.n_A),
+            A=self._view(rng, index_A),
             B=self._view(rng, index_B),
             pool_A=query_pool(rng, self.pool_size, step * self.batch_size, self.batch_size),
             pool_B=query_pool(rng, self.pool_size, step * self.batch_size, self.batch_size),
+            share_A=rng.random(self.batch_size, dtype=np.float32),
+            share_B=rng.random(self.batch_size, dtype=np.float32),
         )
+
+    def _pictures(self, rng: np.random.Generator, epoch: int, places: Ints) -> tuple[Ints, Ints]:
+        if self.serial:
+            return places % self.n_A, places % self.n_B
+        if self.epoch_length == "min":
+            order_A = _epoch_order(self.seed, "epoch/A", epoch, self.n_A)
+            return order_A[places], _epoch_order(self.seed, "epoch/B", epoch, self.n_B)[places]
+        order = _epoch_order(self.seed, "epoch", epoch, self.epoch_pictures)
+        return order[places] % self.n_A, rng.integers(self.n_B, size=len(places))
 
     def _view(self, rng: np.random.Generator, index: Ints) -> View:
         top, left = rng.random((2, len(index)))
@@ -124,6 +149,6 @@ def query_pool(rng: np.random.Generator, size: int, seen: int, n: int) -> PoolQu
     return PoolQuery(from_pool, read_slot, read_fresh, write_slot)
 
 
-@lru_cache(maxsize=2)
-def _epoch_order(seed: int, epoch: int, length: int) -> Ints:
-    return randomness.generator(seed, "epoch", epoch).permutation(length)
+@lru_cache(maxsize=4)
+def _epoch_order(seed: int, stream: str, epoch: int, length: int) -> Ints:
+    return randomness.generator(seed, stream, epoch).permutation(length)

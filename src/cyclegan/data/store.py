@@ -125,6 +125,11 @@ class PixelSet:
     def __len__(self) -> int:
         return len(self.files)
 
+    @property
+    def one_size(self) -> bool:
+        """Whether all pictures are as high and as wide as one another."""
+        return len(set(self.heights)) == len(set(self.widths)) == 1
+
     def __getitem__(self, index: int) -> images.Pixels:
         """uint8 [H, W, C], a view of the memory map."""
         height, width = self.heights[index], self.widths[index]

@@ -31,7 +31,7 @@ def model_card(
 
     Args:
         specs: the exported generators by name.
-        training: what the train stage wrote into training.json.
+        training: what the train stage, or the import of weights, wrote into training.json.
         scores: the metrics of the evaluate stage.
         parity: largest difference from the eager network, by generator and file.
         opset: of the ONNX files.
@@ -40,15 +40,16 @@ def model_card(
     """
     spec = next(iter(specs.values()))
     source, data = training["source"], training["data"]
-    held_out = scores["pictures"]
-    commit_line = (
-        f"`{commit}`" if commit else f"the first of `git log --reverse -S {spec.train_key[:16]} -- metrics/train.json`"
+    learnt = (
+        f"They were trained without\npairs, on {data['trainA']} and {data['trainB']} pictures"
+        if data
+        else f"They are {source['name']};\nwhat they were trained on is not recorded"
     )
+    held_out = scores["pictures"]
     return f"""\
 # CycleGAN generators: {source["name"]}
 
-`G_AB` translates {source["domain_A"]} (A) into {source["domain_B"]} (B); `G_BA` the other way. They were trained without
-pairs, on {data["trainA"]} and {data["trainB"]} pictures.
+`G_AB` translates {source["domain_A"]} (A) into {source["domain_B"]} (B); `G_BA` the other way. {learnt}.
 
 ## Use
 
@@ -76,16 +77,11 @@ On {held_out["test_A"]} and {held_out["test_B"]} held-out pictures, beside copyi
 
 - Source: {source["name"]}. {source["attribution"]}.
 - Licence of the pictures: {source["licence"]}. Whether it binds the weights and their outputs is for you to judge.
-- Digest of the prepared pictures: `{data["digest"]}`
+- Digest of the prepared pictures: {f"`{data['digest']}`" if data else "not recorded"}
 
 ## Origin
 
-- Training: `{spec.train_key}` (the SHA-256 of its parameters, data and code, and a tag of its MLflow run)
-- Commit: {commit_line}
-
-| parameter | value |
-| --- | --- |
-{_parameter_rows(training["params"])}
+{_origin(training, commit)}
 
 ## Limits
 
@@ -94,12 +90,28 @@ a good cycle score does not show it. Do not draw medical or other weighty conclu
 """
 
 
+def _origin(training: Mapping[str, Any], commit: str | None) -> str:
+    key = training["train_key"]
+    if not training["data"]:
+        return f"- Import: `{key}`, named by the SHA-256 of the imported files"
+    commit_line = f"`{commit}`" if commit else f"the first of `git log --reverse -S {key[:16]} -- metrics/train.json`"
+    rows = "\n".join(f"| {name} | {json.dumps(value)} |" for name, value in training["params"].items())
+    return f"""\
+- Training: `{key}` (the SHA-256 of its parameters, data and code, and a tag of its MLflow run)
+- Commit: {commit_line}
+
+| parameter | value |
+| --- | --- |
+{rows}"""
+
+
 def _generator_rows(specs: Mapping[str, GeneratorSpec], parity: Mapping[str, Mapping[str, float]]) -> str:
     rows = []
     for name, spec in specs.items():
-        architecture = f"{spec.netG}, ngf {spec.ngf} | {spec.channels_in} -> {spec.channels_out} | {spec.weights}"
+        architecture = f"{spec.netG}, ngf {spec.ngf}, {spec.norm} norm"
+        channels = f"{spec.channels_in} -> {spec.channels_out}"
         differences = " | ".join(f"{parity[name][file]:.1e}" for file in (ONNX_FILE, PROGRAM_FILE))
-        rows.append(f"| {name} | {architecture} | {differences} |")
+        rows.append(f"| {name} | {architecture} | {channels} | {spec.weights} | {differences} |")
     return "\n".join(rows)
 
 
@@ -110,7 +122,3 @@ def _score_table(direction: str, columns: Mapping[str, Mapping[str, float | None
         cells = ["-" if value is None else f"{value:.4g}" for value in values]
         rows.append(f"| {name} | {' | '.join(cells)} | {MEANINGS[name]} |")
     return "\n".join(rows)
-
-
-def _parameter_rows(params: Mapping[str, Any]) -> str:
-    return "\n".join(f"| {name} | {json.dumps(value)} |" for name, value in params.items())

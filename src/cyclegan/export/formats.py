@@ -6,10 +6,13 @@ The bytes depend on the weights alone: source paths and stack traces, which both
 import contextlib
 import io
 import logging
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 import torch
+import torch.fx.experimental._config
 from torch import nn
 from torch.export import Dim
 
@@ -19,9 +22,36 @@ INPUT, OUTPUT = "input", "output"
 LARGEST = 4096  # batch, and height and width in strides, that the exported programs accept
 
 
-def export_program(network: nn.Module, channels_in: int, stride: int, path: Path) -> None:
+@dataclass(frozen=True)
+class Shape:
+    """What a generator takes: so many channels; height and width multiples of `stride` px, from `smallest` px."""
+
+    channels_in: int
+    stride: int
+    smallest: int
+
+    @property
+    def example_side(self) -> int:
+        """A size in the midst of what is allowed, in px: the exporter may take the ends for constants."""
+        return max(2 * self.stride, 64)
+
+    @property
+    def example(self) -> torch.Tensor:
+        """Two pictures of that size; a batch of 1 would be taken for a constant too."""
+        return torch.zeros(2, self.channels_in, self.example_side, self.example_side)
+
+    @property
+    def free(self) -> dict[int, object]:
+        """The axes that stay free, for `torch.export`."""
+        batch = Dim("batch", min=1, max=LARGEST)
+        rows, columns = (Dim(name, min=self.smallest // self.stride, max=LARGEST) for name in ("rows", "columns"))
+        return {0: batch, 2: self.stride * rows, 3: self.stride * columns}
+
+
+def export_program(network: nn.Module, shape: Shape, path: Path) -> None:
     """Write `torch.export.save`'s format; `torch.export.load(path).module()` runs it on [N, C, H, W]."""
-    program = torch.export.export(network, (_example(channels_in),), dynamic_shapes=(_free(stride),))
+    with any_size():
+        program = torch.export.export(network, (shape.example,), dynamic_shapes=(shape.free,))
     for node in program.graph.nodes:
         node.meta.pop("stack_trace", None)
     # The exporter fills this from a set, in an order that changes from process to process.
@@ -31,15 +61,18 @@ def export_program(network: nn.Module, channels_in: int, stride: int, path: Path
     torch.export.save(program, path)
 
 
-def export_onnx(network: nn.Module, channels_in: int, stride: int, opset: int, path: Path) -> None:
-    """Write ONNX with input "input" [N, C, H, W] and output "output" [N, C', H, W], float32 in [-1, 1]."""
+def export_onnx(network: nn.Module, shape: Shape, opset: int, path: Path) -> None:
+    """Write ONNX with input "input" [N, C, H, W] and output "output" [N, C', H, W], float32 in [-1, 1].
+
+    Its metadata say which sides it takes: `stride` and `smallest`, in px.
+    """
     logging.getLogger("torch.onnx").setLevel(logging.ERROR)
-    with contextlib.redirect_stdout(io.StringIO()):  # the exporter reports each of its passes
+    with any_size(), contextlib.redirect_stdout(io.StringIO()):  # the exporter reports each of its passes
         exported = torch.onnx.export(
             network,
-            (_example(channels_in),),
+            (shape.example,),
             dynamo=True,
-            dynamic_shapes=(_free(stride),),
+            dynamic_shapes=(shape.free,),
             opset_version=opset,
             input_names=[INPUT],
             output_names=[OUTPUT],
@@ -48,19 +81,17 @@ def export_onnx(network: nn.Module, channels_in: int, stride: int, opset: int, p
     assert exported is not None
     model = exported.model_proto
     _strip(model)
+    onnx.helper.set_model_props(model, {"smallest": str(shape.smallest), "stride": str(shape.stride)})
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
 
 
-def _example(channels_in: int) -> torch.Tensor:
-    return torch.zeros(2, channels_in, 64, 64)  # a size of 1 would be taken for a constant
-
-
-def _free(stride: int) -> dict[int, object]:
-    batch, height, width = (
-        Dim(name, min=1 if name == "batch" else 2, max=LARGEST) for name in ("batch", "rows", "columns")
+def any_size() -> AbstractContextManager[None]:
+    """Within, the exporter makes no case of a size of 1, as the innermost features of a U-Net may have it."""
+    patched: AbstractContextManager[None] = torch.fx.experimental._config.patch(  # type: ignore[attr-defined]  # noqa: SLF001
+        backed_size_oblivious=True
     )
-    return {0: batch, 2: stride * height, 3: stride * width}
+    return patched
 
 
 def _strip(model: onnx.ModelProto) -> None:

@@ -29,13 +29,13 @@ def load_program(path: Path) -> Program:
 LOADERS: dict[str, Callable[[Path], Program]] = {ONNX_FILE: load_onnx, PROGRAM_FILE: load_program}
 
 
-def sizes(side: int, stride: int) -> list[tuple[int, int, int]]:
+def sizes(side: int, stride: int, smallest: int) -> list[tuple[int, int, int]]:
     """Batch, height and width to compare at: the training size, a batch of it, a larger wide one and a smaller tall one."""
     return [
         (1, side, side),
         (3, side, side),
-        (1, side + 2 * stride, 2 * side + stride),
-        (2, side, max(2, side // 2 // stride) * stride),
+        (1, side + stride, side + 2 * stride),
+        (2, side, max(smallest, side // 2 // stride * stride)),
     ]
 
 

@@ -10,10 +10,7 @@ from torch import Tensor
 
 from cyclegan import images
 from cyclegan.errors import UserError
-from cyclegan.models.generators import STRIDE
 from cyclegan.models.weights import load_generator
-
-SMALLEST = 2 * STRIDE  # px: the residual blocks pad by reflection and need two rows and columns
 
 
 @dataclass(frozen=True)
@@ -21,17 +18,21 @@ class Translator:
     """A generator, ready for pictures of any size.
 
     Attributes:
-        run: float32 [1, C, H, W] in [-1, 1] -> [1, C', H, W], H and W multiples of `STRIDE`, on the CPU.
+        run: float32 [1, C, H, W] in [-1, 1] -> [1, C', H, W] on the CPU.
         channels: C, 1 or 3.
+        stride: H and W must be multiples of this, in px ...
+        smallest: ... and at least this.
     """
 
     run: Callable[[Tensor], Tensor]
     channels: int
+    stride: int
+    smallest: int
 
     def __call__(self, pixels: images.Pixels) -> images.Pixels:
         """uint8 [H, W, C] -> uint8 [H, W, C']: padded by reflection to what the network can take, and cropped back."""
         height, width = pixels.shape[:2]
-        pad = [(0, max(SMALLEST, -(-side // STRIDE) * STRIDE) - side) for side in (height, width)]
+        pad = [(0, max(self.smallest, -(-side // self.stride) * self.stride) - side) for side in (height, width)]
         padded = np.pad(pixels, [*pad, (0, 0)], mode="reflect")
         output = self.run(images.to_tensor(torch.from_numpy(padded)[None]))
         result: images.Pixels = images.to_uint8(output)[0, :height, :width].numpy()
@@ -57,7 +58,7 @@ def load(model: Path, device: torch.device) -> Translator:
         output: Tensor = network(pictures.to(device))
         return output.cpu()
 
-    return Translator(run, spec.channels_in)
+    return Translator(run, spec.channels_in, spec.stride, spec.smallest)
 
 
 def _load_onnx(path: Path) -> Translator:
@@ -75,10 +76,15 @@ def _load_onnx(path: Path) -> Translator:
             f"{path} maps {inputs} to {outputs}, not [N, 1 or 3, H, W] of any height and width to the same; it is no "
             f"generator of this project"
         )
+    about = session.get_modelmeta().custom_metadata_map
+    if not {"stride", "smallest"} <= set(about):
+        raise UserError(f"{path} does not say which sizes it takes; it is no generator of this version: export it again")
     (entry,), channels = session.get_inputs(), inputs[0][1]
-    return Translator(
-        lambda pictures: torch.from_numpy(np.asarray(session.run(None, {entry.name: pictures.numpy()})[0])), channels
-    )
+
+    def run(pictures: Tensor) -> Tensor:
+        return torch.from_numpy(np.asarray(session.run(None, {entry.name: pictures.numpy()})[0]))
+
+    return Translator(run, channels, int(about["stride"]), int(about["smallest"]))
 
 
 def translate_files(

@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from cyclegan.models.layers import instance_norm
+from cyclegan.models.layers import UnevenConv, has_bias, norm_layer
 
 
 class PatchDiscriminator(nn.Module):
@@ -12,25 +12,59 @@ class PatchDiscriminator(nn.Module):
         channels_in: channels of the domain it judges.
         ndf: channels of the first convolution, doubled a layer up to 8 x ndf.
         n_layers: convolutions of stride 2.
+        norm: as `layers.norm_layer`.
+        same_size: pad the last two convolutions by (1, 2) and (2, 1) instead of (1, 1), so that they keep the map's size.
     """
 
-    def __init__(self, channels_in: int, ndf: int, n_layers: int) -> None:
+    def __init__(
+        self, channels_in: int, ndf: int, n_layers: int, norm: str = "instance", *, same_size: bool = False
+    ) -> None:
         super().__init__()
+        bias = has_bias(norm)
         layers: list[nn.Module] = [nn.Conv2d(channels_in, ndf, 4, stride=2, padding=1), nn.LeakyReLU(0.2)]
         channels = ndf
         for layer in range(1, n_layers + 1):
             wider = min(2**layer, 8) * ndf
-            stride = 2 if layer < n_layers else 1
-            layers += [
-                nn.Conv2d(channels, wider, 4, stride=stride, padding=1),
-                instance_norm(wider),
-                nn.LeakyReLU(0.2),
-            ]
+            if layer < n_layers:
+                conv = nn.Conv2d(channels, wider, 4, stride=2, padding=1, bias=bias)
+            else:
+                conv = _last(channels, wider, (1, 2) if same_size else (1, 1), bias=bias)
+            layers += [conv, norm_layer(norm, wider), nn.LeakyReLU(0.2)]
             channels = wider
-        layers.append(nn.Conv2d(channels, 1, 4, stride=1, padding=1))
+        layers.append(_last(channels, 1, (2, 1) if same_size else (1, 1), bias=True))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
-        """X [N, channels_in, H, W] in [-1, 1] -> [N, 1, h, w] of unbounded scores (30 x 30 for 256 x 256 px)."""
+        """X [N, channels_in, H, W] in [-1, 1] -> [N, 1, h, w] of unbounded scores.
+
+        256 x 256 px give 30 x 30 scores with three layers, 32 x 32 with same_size.
+        """
+        result: Tensor = self.layers(x)
+        return result
+
+
+def _last(channels_in: int, channels_out: int, pad: tuple[int, int], *, bias: bool) -> nn.Conv2d:
+    if pad == (1, 1):
+        return nn.Conv2d(channels_in, channels_out, 4, padding=1, bias=bias)
+    return UnevenConv(channels_in, channels_out, 4, pad, bias=bias)
+
+
+class PixelDiscriminator(nn.Module):
+    """The 1 x 1 PixelGAN (Isola et al. 2017): each score sees one pixel. Arguments as `PatchDiscriminator`."""
+
+    def __init__(self, channels_in: int, ndf: int, norm: str = "instance") -> None:
+        super().__init__()
+        bias = has_bias(norm)
+        self.layers = nn.Sequential(
+            nn.Conv2d(channels_in, ndf, 1),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(ndf, 2 * ndf, 1, bias=bias),
+            norm_layer(norm, 2 * ndf),
+            nn.LeakyReLU(0.2),
+            nn.Conv2d(2 * ndf, 1, 1, bias=bias),
+        )
+
+    def forward(self, x: Tensor) -> Tensor:
+        """X [N, channels_in, H, W] in [-1, 1] -> [N, 1, H, W] of unbounded scores."""
         result: Tensor = self.layers(x)
         return result

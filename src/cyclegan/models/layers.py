@@ -1,8 +1,10 @@
-"""Layers that the generators and discriminators share."""
+"""Layers that the generators and discriminators share, and their first weights."""
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+
+from cyclegan.config import ModelConfig
 
 
 def reflect_pad(x: Tensor, width: int) -> Tensor:
@@ -26,9 +28,9 @@ def _reflect_by_slices(x: Tensor, width: int, axis: int) -> Tensor:
 class ReflectConv(nn.Module):
     """A stride-1 convolution of odd kernel size that keeps height and width, padding by reflection."""
 
-    def __init__(self, channels_in: int, channels_out: int, kernel_size: int) -> None:
+    def __init__(self, channels_in: int, channels_out: int, kernel_size: int, *, bias: bool = True) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(channels_in, channels_out, kernel_size)
+        self.conv = nn.Conv2d(channels_in, channels_out, kernel_size, bias=bias)
         self.width = kernel_size // 2
 
     def forward(self, x: Tensor) -> Tensor:
@@ -36,15 +38,76 @@ class ReflectConv(nn.Module):
         return result
 
 
-def instance_norm(channels: int) -> nn.Module:
-    """Per picture and channel, without scale, shift or running statistics (Ulyanov et al. 2016)."""
-    return nn.InstanceNorm2d(channels, affine=False, track_running_stats=False)
+class UnevenConv(nn.Conv2d):
+    """A convolution that pads with zeros, `before` px on the left and above, `after` px on the right and below."""
+
+    def __init__(self, channels_in: int, channels_out: int, kernel_size: int, pad: tuple[int, int], *, bias: bool) -> None:
+        super().__init__(channels_in, channels_out, kernel_size, bias=bias)
+        self.pad = pad
+
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(functional.pad(x, (*self.pad, *self.pad)))
 
 
-def init_normal(network: nn.Module, gain: float, generator: torch.Generator) -> None:
-    """Draw every convolution's weight from N(0, gain^2) and set its bias to 0 (Zhu et al. 2017, appendix 7.1)."""
+def norm_layer(norm: str, channels: int) -> nn.Module:
+    """The normalisation that `model.norm` names.
+
+    instance: per picture and channel, without scale, shift or running statistics (Ulyanov et al. 2016).
+    instance_affine: the same with a learnt scale and shift.
+    batch: per channel over the batch, with scale, shift and running statistics (Ioffe and Szegedy 2015).
+    none: nothing, in its place.
+    """
+    match norm:
+        case "instance":
+            return nn.InstanceNorm2d(channels)
+        case "instance_affine":
+            return nn.InstanceNorm2d(channels, affine=True)
+        case "batch":
+            return nn.BatchNorm2d(channels)
+        case "none":
+            return nn.Identity()
+        case _:
+            raise KeyError(norm)
+
+
+def has_bias(norm: str) -> bool:
+    """Whether a convolution before the norm has a bias: as in the reference implementation, under InstanceNorm only."""
+    return norm in ("instance", "instance_affine")
+
+
+def mixes_batch(model: ModelConfig) -> bool:
+    """Whether the pictures of a batch influence one another, so that passes over two batches cannot be made one."""
+    return model.norm == "batch"
+
+
+def init_weights(network: nn.Module, model: ModelConfig, generator: torch.Generator) -> None:
+    """Draw the first weights as the reference implementation does (`init_weights`), and the biases.
+
+    Convolutions by `init_type` with `init_gain`: N(0, gain^2) (Zhu et al. 2017, appendix 7.1), Glorot's or He's normal
+    (the latter without gain), or orthogonal. A BatchNorm's scale is drawn from N(1, gain^2) and its shift is 0.
+    """
     for module in network.modules():
         if isinstance(module, nn.Conv2d | nn.ConvTranspose2d):
-            nn.init.normal_(module.weight, 0.0, gain, generator=generator)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+            _init_convolution(module, model, generator)
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, model.init_gain, generator=generator)
+            nn.init.zeros_(module.bias)
+
+
+def _init_convolution(module: nn.Conv2d | nn.ConvTranspose2d, model: ModelConfig, generator: torch.Generator) -> None:
+    match model.init_type:
+        case "normal":
+            nn.init.normal_(module.weight, 0.0, model.init_gain, generator=generator)
+        case "xavier":
+            nn.init.xavier_normal_(module.weight, model.init_gain, generator=generator)
+        case "kaiming":
+            nn.init.kaiming_normal_(module.weight, generator=generator)
+        case "orthogonal":
+            nn.init.orthogonal_(module.weight, model.init_gain, generator=generator)
+    if module.bias is None:
+        return
+    if model.init_bias == "zero":
+        nn.init.zeros_(module.bias)
+    else:
+        fan_in = module.weight[0].numel()  # as PyTorch's own first biases count it, for both kinds of convolution
+        nn.init.uniform_(module.bias, -(fan_in**-0.5), fan_in**-0.5, generator=generator)

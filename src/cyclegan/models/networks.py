@@ -1,18 +1,24 @@
 """The four networks of a CycleGAN together."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import nn
 
 from cyclegan import randomness
 from cyclegan.config import ModelConfig
-from cyclegan.models.discriminators import PatchDiscriminator
-from cyclegan.models.generators import ResnetGenerator
-from cyclegan.models.layers import init_normal
+from cyclegan.models.discriminators import PatchDiscriminator, PixelDiscriminator
+from cyclegan.models.generators import ResnetGenerator, UnetGenerator
+from cyclegan.models.layers import init_weights
 
-BLOCKS = {"resnet_6blocks": 6, "resnet_9blocks": 9}
+RESNET_BLOCKS = {"resnet_6blocks": 6, "resnet_9blocks": 9}
+UNET_LEVELS = {"unet_128": 7, "unet_256": 8}
+BASIC_LAYERS = 3  # of the 70 x 70 PatchGAN
+
+Domain = Literal["A", "B"]
 
 
 @dataclass(frozen=True)
@@ -44,20 +50,62 @@ def channels(model: ModelConfig, direction: str) -> tuple[int, int]:
     return pair if direction == "G_AB" else pair[::-1]
 
 
-def build_generator(model: ModelConfig, direction: str) -> ResnetGenerator:
+def make_generator(
+    architecture: str, channels_in: int, channels_out: int, ngf: int, norm: str, *, dropout: bool
+) -> nn.Module:
+    """A generator by its `netG`, with PyTorch's own first weights."""
+    if architecture in UNET_LEVELS:
+        return UnetGenerator(channels_in, channels_out, ngf, UNET_LEVELS[architecture], norm, dropout=dropout)
+    return ResnetGenerator(channels_in, channels_out, ngf, RESNET_BLOCKS[architecture], norm, dropout=dropout)
+
+
+def make_discriminator(architecture: str, channels_in: int, ndf: int, n_layers: int, norm: str) -> nn.Module:
+    """A discriminator by its `netD`, with PyTorch's own first weights; `n_layers` counts for n_layers only."""
+    match architecture:
+        case "pixel":
+            return PixelDiscriminator(channels_in, ndf, norm)
+        case "n_layers":
+            return PatchDiscriminator(channels_in, ndf, n_layers, norm)
+        case "basic" | "same_size":
+            return PatchDiscriminator(channels_in, ndf, BASIC_LAYERS, norm, same_size=architecture == "same_size")
+        case _:
+            raise KeyError(architecture)
+
+
+def build_generator(model: ModelConfig, direction: str) -> nn.Module:
     """The generator "G_AB" or "G_BA", with PyTorch's own first weights."""
-    return ResnetGenerator(*channels(model, direction), model.ngf, BLOCKS[model.netG])
+    return make_generator(model.netG, *channels(model, direction), model.ngf, model.norm, dropout=model.dropout)
+
+
+def build_discriminator(model: ModelConfig, domain: Domain) -> nn.Module:
+    """The discriminator of a domain, with PyTorch's own first weights."""
+    channels_in = {"A": model.input_nc, "B": model.output_nc}[domain]
+    return make_discriminator(model.netD, channels_in, model.ndf, model.n_layers_D, model.norm)
 
 
 def build(model: ModelConfig, seed: int, device: torch.device) -> Networks:
-    """The four networks with first weights from N(0, init_gain^2), the same on every device."""
+    """The four networks with first weights as `model` asks, the same on every device."""
     networks = Networks(
         G_AB=build_generator(model, "G_AB"),
         G_BA=build_generator(model, "G_BA"),
-        D_A=PatchDiscriminator(model.input_nc, model.ndf, model.n_layers_D),
-        D_B=PatchDiscriminator(model.output_nc, model.ndf, model.n_layers_D),
+        D_A=build_discriminator(model, "A"),
+        D_B=build_discriminator(model, "B"),
     )
     for name, network in networks.items():
-        init_normal(network, model.init_gain, torch.Generator().manual_seed(randomness.torch_seed(seed, f"init/{name}")))
+        init_weights(network, model, torch.Generator().manual_seed(randomness.torch_seed(seed, f"init/{name}")))
         network.to(device).to(memory_format=torch.channels_last)
     return networks
+
+
+@contextmanager
+def evaluating(*networks: nn.Module) -> Iterator[None]:
+    """Within, the networks normalise by their running statistics and drop nothing out; no gradients are kept."""
+    before = [network.training for network in networks]
+    try:
+        with torch.no_grad():
+            for network in networks:
+                network.eval()
+            yield
+    finally:
+        for network, training in zip(networks, before, strict=True):
+            network.train(training)

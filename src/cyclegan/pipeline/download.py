@@ -8,7 +8,7 @@ from cyclegan import lineage
 from cyclegan.config import Config, DatasetConfig
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.files import fresh_folder, put_in_place
-from cyclegan.sources import archives, earth, folder, openmoji, shapes
+from cyclegan.sources import archives, celeba, earth, folder, openmoji, shapes, table
 from cyclegan.sources.provenance import Provenance
 
 DRAWN = {"openmoji": openmoji.make, "shapes": shapes.make, "earth": earth.make}
@@ -33,6 +33,27 @@ def _make(out: Path, dataset: DatasetConfig, seed: int) -> Provenance:
         return DRAWN[dataset.name](out, dataset.image_size, dataset.n_train, dataset.n_test, seed)
     if dataset.name == "folder":
         return folder.make(out, Path(dataset.path), paired_test=dataset.paired_test)
+    if dataset.name == "table":
+        return table.make(
+            out,
+            Path(dataset.path),
+            dataset.table,
+            file_column=dataset.table_file_column,
+            column=dataset.table_column,
+            values_A=dataset.table_A,
+            values_B=dataset.table_B,
+            paired_test=dataset.paired_test,
+        )
+    if dataset.name == "celeba":
+        return celeba.make(
+            out,
+            Path(dataset.path),
+            lineage.project_root() / paths.DOWNLOADS,
+            column=dataset.table_column,
+            values_A=dataset.table_A,
+            values_B=dataset.table_B,
+            paired_test=dataset.paired_test,
+        )
     columns = (TextColumn(dataset.name), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns) as bar:
         task = bar.add_task("download", total=None)

@@ -1,6 +1,7 @@
 """Stage evaluate: both directions scored on the test split, and shown."""
 
 import shutil
+from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
@@ -13,7 +14,7 @@ from cyclegan.errors import UserError
 from cyclegan.evaluation import protocol
 from cyclegan.evaluation.features import Inception
 from cyclegan.evaluation.gallery import gallery
-from cyclegan.models.weights import Weights, load_generator
+from cyclegan.models.weights import GeneratorSpec, Weights, load_generator
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.files import read_json, write_json
 
@@ -21,18 +22,22 @@ DIRECTIONS = {"A_to_B": ("A", "B"), "B_to_A": ("B", "A")}
 
 
 def evaluate(config: Config) -> None:
-    """Score models/trained; writes the metrics, a row a test picture, and a gallery a direction.
+    """Score the generators of `evaluate.model`; writes the metrics, a row a test picture, and a gallery a direction.
 
     Raises:
-        UserError: no data, no trained generators, or averages asked for where none were kept.
+        UserError: no data, no generators, generators of other channels, or averages asked for where none were kept.
     """
-    train_key = read_json(paths.TRAINING)["train_key"]
-    shutil.rmtree(lineage.project_root() / paths.CHECKPOINTS / train_key, ignore_errors=True)  # DVC holds the result now
+    model = Path(config.evaluate.model)
+    train_key = read_json(model / paths.TRAINING)["train_key"]
+    if model == paths.TRAINED:  # DVC holds the result now
+        shutil.rmtree(lineage.project_root() / paths.CHECKPOINTS / train_key, ignore_errors=True)
     make_deterministic()
     device = choose_device(config.runtime.device)
     store = Store(paths.PREPARED)
-    weights = _choose(config.evaluate.weights)
-    generators = {name: load_generator(paths.trained_generator(name, weights), device) for name in ("G_AB", "G_BA")}
+    weights = _choose(model, config.evaluate.weights)
+    generators = {name: load_generator(paths.generator(model, name, weights), device) for name in ("G_AB", "G_BA")}
+    for here, there in DIRECTIONS.values():
+        _check_fit(store, model, generators[f"G_{here}{there}"][1], here, there)
     inception = Inception(device)
     batch_size = config.evaluate.batch_size
     domains = {
@@ -64,11 +69,26 @@ def evaluate(config: Config) -> None:
     print(_as_table(scores))
 
 
-def _choose(wanted: Literal["auto", "ema", "raw"]) -> Weights:
-    kept = paths.trained_generator("G_AB", "ema").is_dir()
+def _choose(model: Path, wanted: Literal["auto", "ema", "raw"]) -> Weights:
+    kept = paths.generator(model, "G_AB", "ema").is_dir()
     if wanted == "ema" and not kept:
-        raise UserError(f"evaluate.weights is ema in params.yaml, but {paths.TRAINED} holds no averages; set it to auto")
+        raise UserError(f"evaluate.weights is ema in params.yaml, but {model} holds no averages; set it to auto")
     return "raw" if wanted == "raw" or not kept else "ema"
+
+
+def _check_fit(store: Store, model: Path, spec: GeneratorSpec, here: str, there: str) -> None:
+    channels = tuple(store.summary["sets"][f"test{domain}"]["channels"] for domain in (here, there))
+    if channels != (spec.channels_in, spec.channels_out):
+        raise UserError(
+            f"evaluate.model: {model}/{spec.direction} maps {spec.channels_in} channels to {spec.channels_out}, but the "
+            f"pictures of {here} and {there} have {channels[0]} and {channels[1]}; set model.input_nc and model.output_nc"
+        )
+    size = store.open("test", "A" if here == "A" else "B").heights[0]
+    if size % spec.stride or size < spec.smallest:
+        raise UserError(
+            f"evaluate.model: {model}/{spec.direction} is a {spec.netG}, whose sides must be multiples of {spec.stride} "
+            f"px, from {spec.smallest} px; test pictures have {size} px: set preprocess.crop_size"
+        )
 
 
 def _log(config: Config, train_key: str, dataset: str, scores: dict[str, Any]) -> None:

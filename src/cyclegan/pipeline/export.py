@@ -1,15 +1,17 @@
 """Stage export: the generators that were scored, in three formats that agree, with a model card."""
 
+from pathlib import Path
+
 import torch
+from torch import nn
 
 from cyclegan import lineage, randomness, tracking
 from cyclegan.config import Config
 from cyclegan.errors import UserError
 from cyclegan.export import parity
 from cyclegan.export.card import model_card
-from cyclegan.export.formats import ONNX_FILE, PROGRAM_FILE, export_onnx, export_program
-from cyclegan.models.generators import ResnetGenerator
-from cyclegan.models.weights import GeneratorSpec, load_generator, save_generator
+from cyclegan.export.formats import ONNX_FILE, PROGRAM_FILE, Shape, any_size, export_onnx, export_program
+from cyclegan.models.weights import GeneratorSpec, load_generator, save
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.files import fresh_folder, put_in_place, read_json, write_json
 
@@ -22,22 +24,24 @@ def export(config: Config) -> None:
     Raises:
         UserError: an exported program differs from the network by more than `export.tolerance`.
     """
-    scores, training = read_json(paths.EVALUATE_METRICS), read_json(paths.TRAINING)
+    model = Path(config.evaluate.model)
+    scores, training = read_json(paths.EVALUATE_METRICS), read_json(model / paths.TRAINING)
     cpu = torch.device("cpu")
     folder = fresh_folder(paths.EXPORTED)
     differences: dict[str, dict[str, float]] = {}
-    generators: dict[str, tuple[ResnetGenerator, GeneratorSpec]] = {}
+    generators: dict[str, tuple[nn.Module, GeneratorSpec]] = {}
     for name in ("G_AB", "G_BA"):
-        network, spec = load_generator(paths.trained_generator(name, scores["weights"]), cpu)
+        network, spec = load_generator(paths.generator(model, name, scores["weights"]), cpu)
         network.to(memory_format=torch.contiguous_format)  # as the files store them
         generators[name] = network, spec
-        save_generator(folder / name, network, spec)
-        export_onnx(network, spec.channels_in, spec.stride, config.export.opset, folder / name / ONNX_FILE)
-        export_program(network, spec.channels_in, spec.stride, folder / name / PROGRAM_FILE)
+        save(folder / name, network.state_dict(), spec)
+        shape = _shape(spec)
+        export_onnx(network, shape, config.export.opset, folder / name / ONNX_FILE)
+        export_program(network, shape, folder / name / PROGRAM_FILE)
         differences[name] = {
             file: max(
                 parity.largest_difference(network, load(folder / name / file), _pictures(spec, size))
-                for size in parity.sizes(spec.size, spec.stride)
+                for size in parity.sizes(spec.size, spec.stride, spec.smallest)
             )
             for file, load in parity.LOADERS.items()
         }
@@ -58,10 +62,16 @@ def export(config: Config) -> None:
     train_key, dataset = training["train_key"], training["source"]["name"]
     run = tracking.find(config.tracking, lineage.project_root(), train_key, f"{dataset} {train_key[:8]}")
     for name, (network, spec) in generators.items():
-        run.generator(name, network, _pictures(spec, (2, 4 * spec.stride, 4 * spec.stride)))
+        side = _shape(spec).example_side
+        with any_size():
+            run.generator(name, network, _pictures(spec, (2, side, side)))
     commit = run.tag("mlflow.source.git.commit")
     run.text(model_card(specs, training, scores, differences, config.export.opset, commit), f"export/{CARD}")
     run.artifact(paths.EXPORT_METRICS, "export")
+
+
+def _shape(spec: GeneratorSpec) -> Shape:
+    return Shape(spec.channels_in, spec.stride, spec.smallest)
 
 
 def _pictures(spec: GeneratorSpec, size: tuple[int, int, int]) -> torch.Tensor:

@@ -8,7 +8,7 @@ PREPARED = Path("data/prepared")
 PREVIEWS: dict[Literal["A", "B"], Path] = {"A": Path("reports/preview_A.png"), "B": Path("reports/preview_B.png")}
 DATASET_METRICS = Path("metrics/dataset.json")
 TRAINED = Path("models/trained")
-TRAINING = TRAINED / "training.json"
+TRAINING = "training.json"  # in a model folder: where its weights come from
 HISTORY = Path("reports/history.csv")
 SAMPLES = {"A_to_B": Path("reports/samples_A_to_B.png"), "B_to_A": Path("reports/samples_B_to_A.png")}
 TRAIN_METRICS = Path("metrics/train.json")
@@ -23,6 +23,6 @@ CHECKPOINTS = Path(".checkpoints")
 DOWNLOADS = Path(".downloads")
 
 
-def trained_generator(name: str, weights: str) -> Path:
-    """The folder of a trained generator: name "G_AB" or "G_BA", weights "raw" or "ema"."""
-    return TRAINED / (name if weights == "raw" else f"{name}_{weights}")
+def generator(model: Path, name: str, weights: str) -> Path:
+    """The folder of a generator in a model folder: name "G_AB" or "G_BA", weights "raw" or "ema"."""
+    return model / (name if weights == "raw" else f"{name}_{weights}")

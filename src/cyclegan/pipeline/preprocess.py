@@ -11,8 +11,9 @@ import pandas as pd
 
 from cyclegan import images
 from cyclegan.config import Config
+from cyclegan.data import geometry
 from cyclegan.data.checks import Bad, Good, judge
-from cyclegan.data.layout import DOMAINS, SPLITS, Picture, check_pairs, find
+from cyclegan.data.layout import DOMAINS, Division, Picture, check_pairs, find
 from cyclegan.data.store import Store, Writer
 from cyclegan.errors import UserError
 from cyclegan.pipeline import paths
@@ -30,11 +31,16 @@ def preprocess(config: Config) -> None:
         UserError: bad pictures (all of them listed) unless they are to be skipped, sets that are empty, or pairs that
             do not match.
     """
+    division = Division(
+        config.preprocess.direction, config.dataset.limit, config.dataset.test_fraction, config.dataset.val_fraction
+    )
     source = Provenance.load(paths.RAW)
+    if division.direction == "BtoA":
+        source = replace(source, domain_A=source.domain_B, domain_B=source.domain_A)
     skip = config.dataset.on_bad_image == "skip"
     pictures = find(
         paths.RAW,
-        config.dataset.test_fraction,
+        division,
         config.seed,
         usable=lambda picture: not skip or isinstance(_prepare(picture, config), Good),
     )
@@ -54,7 +60,7 @@ def preprocess(config: Config) -> None:
             + "\n".join(f"  {item.picture.path}: {item.reason}" for item in bad)
             + "\nmend or remove them at their source, or set dataset.on_bad_image to skip in params.yaml"
         )
-    for name in (f"{split}{domain}" for split in SPLITS for domain in DOMAINS):
+    for name in (f"{split}{domain}" for split in division.splits for domain in DOMAINS):
         if name not in writer.moments:
             raise UserError(f"no usable picture is left in {name}; add pictures to it")
     summary = writer.finish(vars(source), skipped=[(str(item.picture.path), item.reason) for item in bad])
@@ -81,8 +87,11 @@ def _prepare(picture: Picture, config: Config) -> Good | Bad:
     verdict = judge(picture, channels, config.preprocess.background, config.preprocess.min_side)
     if isinstance(verdict, Bad):
         return verdict
-    side = config.preprocess.load_size if picture.split == "train" else config.preprocess.crop_size
-    return replace(verdict, pixels=images.resize(verdict.pixels, side, side))
+    scale = geometry.for_training if picture.split == "train" else geometry.for_scoring
+    try:
+        return replace(verdict, pixels=scale(verdict.pixels, config.preprocess))
+    except geometry.UnsuitableError as error:
+        return Bad(picture, str(error))
 
 
 def _whole_pairs(verdicts: Iterator[Good | Bad]) -> Iterator[Good | Bad]:
@@ -119,6 +128,7 @@ def _metrics(summary: dict[str, Any], manifest: pd.DataFrame) -> dict[str, Any]:
 
 def _draw_previews(store: Store) -> None:
     for domain, path in paths.PREVIEWS.items():
-        pictures = store.open("train", domain).tensor(0, PREVIEW_PICTURES)
+        pictures = store.open("train", domain)
         path.parent.mkdir(parents=True, exist_ok=True)
-        images.write(path, images.sheet(images.shrink(pictures), PREVIEW_COLUMNS))
+        first = [pictures[index] for index in range(min(PREVIEW_PICTURES, len(pictures)))]
+        images.write(path, images.sheet(images.fit(first), PREVIEW_COLUMNS))

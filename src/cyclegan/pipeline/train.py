@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -10,22 +11,24 @@ from torch import nn
 
 from cyclegan import config as configuration
 from cyclegan import images, lineage, tracking
-from cyclegan.config import Config
+from cyclegan.config import STRIDES, Config, smallest_side
 from cyclegan.data.batches import Loader
+from cyclegan.data.layout import DOMAINS, Domain
 from cyclegan.data.plan import Plan
-from cyclegan.data.store import Store
+from cyclegan.data.store import PixelSet, Store
 from cyclegan.device import choose_device, choose_precision, make_deterministic
 from cyclegan.errors import Interrupted, UserError
-from cyclegan.models.weights import Weights, save_generator, spec_of
+from cyclegan.models import weights as model_weights
+from cyclegan.models.weights import Weights, discriminator_spec, generator_spec
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.files import write_json
 from cyclegan.pipeline.signals import graceful_stop
 from cyclegan.training import schedule
 from cyclegan.training.checkpoint import restore_checkpoint, save_checkpoint
 from cyclegan.training.history import Row
-from cyclegan.training.loop import Samples, fit
+from cyclegan.training.loop import Samples, Validation, fit
 from cyclegan.training.progress import ProgressPrinter
-from cyclegan.training.state import TrainState, initial
+from cyclegan.training.state import Canvas, TrainState, initial
 
 
 def train(config: Config, params_file: Path) -> None:
@@ -47,11 +50,14 @@ def train(config: Config, params_file: Path) -> None:
     checkpoints = root / paths.CHECKPOINTS / key
 
     with _sole_trainer(checkpoints), graceful_stop() as stop:
-        state = initial(config, device)
+        data = _data(store, config, device)
+        state = initial(config, *data.canvases, device)
         restored = restore_checkpoint(state, checkpoints)
-        plan, loader, samples = _data(store, config, device)
+        plan = data.plan
         total = plan.steps_per_epoch * schedule.total_epochs(config.schedule)
         print(f"training {key[:12]} on {device} in {precision}: {total} steps, {plan.steps_per_epoch} an epoch")
+        if state.given:
+            print(f"first weights of {', '.join(state.given)} from {config.train.init_from}")
         if restored is not None:
             print(f"continuing after step {state.step} ({restored.name})")
         revision = lineage.revision(Path())
@@ -72,9 +78,10 @@ def train(config: Config, params_file: Path) -> None:
             if state.run_id != run.id:
                 state.run_id = run.id
                 save_checkpoint(state, checkpoints)  # killed at any time from here on, it continues under the same run
-            fit(state, plan, loader, samples, config, precision, _Observer(run, progress), checkpoints, stop)
+            observer = _Observer(run, progress)
+            fit(state, plan, data.loader, data.samples, data.validation, config, precision, observer, checkpoints, stop)
             _check_unchanged(key, params_file)
-            _write_outputs(state, samples, store, config, key)
+            _write_outputs(state, data.samples, store, config, key)
             for path in (paths.HISTORY, *paths.SAMPLES.values()):
                 run.artifact(path)
             status = "FINISHED"
@@ -101,6 +108,9 @@ class _Observer:
         }
         self.run.curve(named, int(row["step"]))
 
+    def validated(self, step: int, cycle_A: float, cycle_B: float) -> None:
+        self.run.curve({"val/cycle_A": cycle_A, "val/cycle_B": cycle_B}, step)
+
     def samples(self, step: int, grids: dict[str, images.Pixels]) -> None:
         self.run.samples(step, grids)
 
@@ -123,19 +133,67 @@ def _sole_trainer(checkpoints: Path) -> Iterator[None]:
         lock.release()
 
 
-def _data(store: Store, config: Config, device: torch.device) -> tuple[Plan, Loader, Samples]:
-    train_A, train_B = store.open("train", "A"), store.open("train", "B")
-    plan = Plan(
+@dataclass(frozen=True)
+class _Data:
+    """What training takes its pictures from, and the sizes of A's and of B's."""
+
+    plan: Plan
+    loader: Loader
+    samples: Samples
+    validation: Validation | None
+    canvases: tuple[Canvas, Canvas]
+
+
+def make_plan(store: Store, config: Config) -> Plan:
+    """What each step of a training on the prepared pictures uses."""
+    return Plan(
         seed=config.seed,
-        n_A=len(train_A),
-        n_B=len(train_B),
+        n_A=len(store.open("train", "A")),
+        n_B=len(store.open("train", "B")),
         batch_size=config.train.batch_size,
         pool_size=config.train.pool_size,
         flip=config.preprocess.flip,
+        serial=config.train.serial_batches,
+        epoch_length=config.train.epoch_length,
     )
-    loader = Loader(train_A, train_B, config.preprocess.crop_size, device)
-    held_out = [store.open("test", domain).tensor(0, config.train.n_samples).to(device) for domain in ("A", "B")]
-    return plan, loader, Samples(*held_out)
+
+
+def make_loader(store: Store, config: Config, device: torch.device) -> Loader:
+    """What brings a step's pictures to the device."""
+    crop_size = config.preprocess.crop_size if config.preprocess.crops else None
+    return Loader(store.open("train", "A"), store.open("train", "B"), crop_size, device)
+
+
+def _data(store: Store, config: Config, device: torch.device) -> _Data:
+    loader = make_loader(store, config, device)
+    samples = Samples(*(store.open("test", domain).tensor(0, config.train.n_samples).to(device) for domain in DOMAINS))
+    validation = None
+    if "valA" in store.summary["sets"]:
+        held_out = (store.open("val", domain) for domain in DOMAINS)
+        real_A, real_B = (pictures.tensor(0, len(pictures)).to(device) for pictures in held_out)
+        validation = Validation(real_A, real_B, config.train.batch_size)
+    canvas_A, canvas_B = (_canvas(pictures, loader.crop_size, config) for pictures in (loader.train_A, loader.train_B))
+    return _Data(make_plan(store, config), loader, samples, validation, (canvas_A, canvas_B))
+
+
+def _canvas(pictures: PixelSet, crop_size: int | None, config: Config) -> Canvas:
+    if crop_size is not None:
+        return Canvas(crop_size, crop_size)
+    stride, smallest = STRIDES[config.model.netG], smallest_side(config.model)
+    for file, height, width in zip(pictures.files, pictures.heights, pictures.widths, strict=True):
+        if height % stride or width % stride or min(height, width) < smallest:
+            raise UserError(
+                f"{file} is {width} x {height} px as prepared in mode {config.preprocess.mode}, but model.netG "
+                f"{config.model.netG} needs multiples of {stride} px, and the networks at least {smallest} px; use another "
+                f"preprocess.load_size, a mode that crops, or a resnet generator"
+            )
+    if not pictures.one_size and config.train.batch_size > 1:
+        raise UserError(
+            f"train.batch_size is {config.train.batch_size} in params.yaml, but preprocess.mode {config.preprocess.mode} "
+            f"leaves pictures of different sizes, which cannot share a batch; set train.batch_size to 1, or use a mode "
+            f"that crops"
+        )
+    return Canvas(max(pictures.heights), max(pictures.widths), varied=not pictures.one_size)
 
 
 def _params(config: Config) -> dict[str, object]:
@@ -183,15 +241,23 @@ def _write_outputs(state: TrainState, samples: Samples, store: Store, config: Co
                 raise UserError(
                     f"{name} has weights that are not finite after the last step; lower optimizer.lr in params.yaml"
                 )
-            spec = spec_of(config.model, name, config.preprocess.crop_size, key, weights)
-            save_generator(paths.trained_generator(name, weights), network, spec)
+            spec = generator_spec(config.model, name, config.preprocess.crop_size, key, weights)
+            model_weights.save(paths.generator(paths.TRAINED, name, weights), network.state_dict(), spec)
+    judges: dict[Domain, nn.Module] = {"A": state.networks.D_A, "B": state.networks.D_B}
+    for domain, network in judges.items():
+        about_judge = discriminator_spec(config.model, domain, key)
+        model_weights.save(paths.TRAINED / f"D_{domain}", network.state_dict(), about_judge)
     counts = {name: entry["pictures"] for name, entry in store.summary["sets"].items()}
     data = {"digest": store.digest, **counts}
     about = {"train_key": key, "data": data, "source": store.summary["source"], "params": _params(config)}
-    write_json(paths.TRAINING, about)
+    write_json(paths.TRAINED / paths.TRAINING, about)
     state.history.write_csv(paths.HISTORY)
     for direction_name, grid in samples.draw(state).items():
         images.write(paths.SAMPLES[direction_name], grid)
     last = state.history.row(-1)
     losses = {name: float(f"{value:.6g}") for name, value in last.items() if name not in ("step", "epoch", "lr")}
-    write_json(paths.TRAIN_METRICS, {"train_key": key, "steps": state.step, "epochs": int(last["epoch"]), "loss": losses})
+    metrics = {"train_key": key, "steps": state.step, "epochs": int(last["epoch"]), "loss": losses}
+    if state.validation:
+        cycle_A, cycle_B = state.validation[-1]
+        metrics["validation"] = {"cycle_A": float(f"{cycle_A:.6g}"), "cycle_B": float(f"{cycle_B:.6g}")}
+    write_json(paths.TRAIN_METRICS, metrics)

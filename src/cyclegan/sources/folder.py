@@ -33,12 +33,7 @@ def make(out: Path, path: Path, *, paired_test: bool) -> Provenance:
         )
     for name, pictures in found.items():
         for picture in pictures:
-            target = out / name / picture.relative_to(path / name)
-            target.parent.mkdir(parents=True, exist_ok=True)
-            try:
-                shutil.copyfile(picture, target)
-            except OSError as error:
-                raise UserError(f"cannot copy {picture}: {error.strerror}; mend that and run again") from None
+            copy(picture, out / name / picture.relative_to(path / name))
     return Provenance(
         name="folder",
         domain_A="pictures of trainA",
@@ -47,3 +42,16 @@ def make(out: Path, path: Path, *, paired_test: bool) -> Provenance:
         attribution="The user's own pictures",
         paired_test=paired_test,
     )
+
+
+def copy(picture: Path, target: Path) -> None:
+    """Copy a file, or what a link leads to, byte by byte; makes the folders of `target`.
+
+    Raises:
+        UserError: it cannot be read, or the copy not be written.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        shutil.copyfile(picture, target)
+    except OSError as error:
+        raise UserError(f"cannot copy {picture}: {error.strerror}; mend that and run again") from None

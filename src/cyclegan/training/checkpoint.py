@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from cyclegan.training.state import TrainState
 
-FORMAT = 1
+FORMAT = 2
 KEPT = 2  # newest checkpoints
 
 
@@ -73,7 +73,8 @@ def _tensors(state: TrainState) -> dict[str, Tensor]:
         for index, moments in optimizer.state_dict()["state"].items():
             tensors |= {f"optimizer/{name}/{index}/{key}": tensor for key, tensor in moments.items()}
     for name, pool in vars(state.pools).items():
-        tensors[f"pool/{name}"] = pool.slots[:-1]
+        tensors |= {f"pool/{name}/{key}": tensor for key, tensor in pool.tensors().items()}
+    tensors["validation"] = torch.tensor(state.validation, dtype=torch.float64).reshape(-1, 2)
     return tensors | state.history.tensors()
 
 
@@ -94,7 +95,9 @@ def _load(state: TrainState, loaded: dict[str, Tensor]) -> None:
             moments.setdefault(int(index), {})[moment] = tensor
         optimizer.load_state_dict({**optimizer.state_dict(), "state": moments})
     for name, pool in vars(state.pools).items():
-        pool.slots[:-1] = loaded[f"pool/{name}"]
+        for key, tensor in pool.tensors().items():
+            tensor.copy_(loaded[f"pool/{name}/{key}"])
+    state.validation = [(cycle_A, cycle_B) for cycle_A, cycle_B in loaded["validation"].tolist()]
     state.history.restore(loaded)
 
 

@@ -11,5 +11,10 @@ def decay_at(step: int, decay: float) -> float:
 
 @torch.no_grad()
 def update(average: nn.Module, network: nn.Module, decay: float) -> None:
-    """Average <- decay x average + (1 - decay) x network, for every parameter and in place."""
+    """Average <- decay x average + (1 - decay) x network, for every parameter and in place.
+
+    Running statistics of a BatchNorm are averages already: they are taken over as they are.
+    """
     torch._foreach_lerp_(list(average.parameters()), list(network.parameters()), 1 - decay)
+    for own, current in zip(average.buffers(), network.buffers(), strict=True):
+        own.copy_(current)

@@ -2,21 +2,26 @@
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
-from cyclegan import images
+from cyclegan import images, randomness
 from cyclegan.config import Config
 from cyclegan.data.batches import Loader
 from cyclegan.data.plan import Plan
 from cyclegan.device import Precision, autocast
 from cyclegan.errors import Interrupted
+from cyclegan.models.layers import mixes_batch
+from cyclegan.models.networks import Networks, evaluating
 from cyclegan.training import ema, schedule
 from cyclegan.training.checkpoint import save_checkpoint
 from cyclegan.training.history import Row
+from cyclegan.training.losses import distance
 from cyclegan.training.state import TrainState
 from cyclegan.training.step import step
 
@@ -33,6 +38,9 @@ class Observer(Protocol):
     def window(self, row: Row) -> None:
         """A row of the history; after a resumption the earlier rows come again."""
 
+    def validated(self, step: int, cycle_A: float, cycle_B: float) -> None:
+        """Cycle losses of the validation pictures after an epoch; after a resumption the earlier ones come again."""
+
     def samples(self, step: int, grids: dict[str, images.Pixels]) -> None:
         """Sample grids by direction, every `runtime.sample_every_steps` steps and at the end."""
 
@@ -43,14 +51,34 @@ class Samples:
     def __init__(self, real_A: Tensor, real_B: Tensor) -> None:
         self.real_A, self.real_B = real_A, real_B  # float32 [N, C, H, W] in [-1, 1]
 
-    @torch.no_grad()
     def draw(self, state: TrainState) -> dict[str, images.Pixels]:
         """A grid a direction, uint8 [H, W, 3]."""
         G_AB, G_BA = state.generators().values()
-        return {
-            "A_to_B": _grid(G_AB, G_BA, self.real_A, identity=_reads(G_BA, self.real_A)),
-            "B_to_A": _grid(G_BA, G_AB, self.real_B, identity=_reads(G_AB, self.real_B)),
-        }
+        identity = self.real_A.shape[1] == self.real_B.shape[1]
+        with evaluating(G_AB, G_BA):
+            return {
+                "A_to_B": _grid(G_AB, G_BA, self.real_A, identity=identity),
+                "B_to_A": _grid(G_BA, G_AB, self.real_B, identity=identity),
+            }
+
+
+@dataclass(frozen=True)
+class Validation:
+    """Held-out training pictures, float32 [N, C, H, W] in [-1, 1], and how many go through the networks at once."""
+
+    real_A: Tensor
+    real_B: Tensor
+    batch_size: int
+
+    def cycle_losses(self, networks: Networks, precision: AbstractContextManager[None]) -> tuple[float, float]:
+        """Mean L1 of the cycles A -> B -> A and B -> A -> B, by the generators as they are."""
+        G_AB, G_BA = networks.G_AB, networks.G_BA
+        with evaluating(G_AB, G_BA), precision:
+            return self._cycle(G_AB, G_BA, self.real_A), self._cycle(G_BA, G_AB, self.real_B)
+
+    def _cycle(self, forth: nn.Module, back: nn.Module, real: Tensor) -> float:
+        parts = torch.split(real, self.batch_size)
+        return sum(distance(back(forth(part)).float(), part).item() * len(part) for part in parts) / len(real)
 
 
 def fit(
@@ -58,6 +86,7 @@ def fit(
     plan: Plan,
     loader: Loader,
     samples: Samples,
+    validation: Validation | None,
     config: Config,
     precision: Precision,
     observer: Observer,
@@ -72,6 +101,7 @@ def fit(
     """
     total = plan.steps_per_epoch * schedule.total_epochs(config.schedule)
     context = autocast(precision, loader.device)
+    apart = mixes_batch(config.model)
     # On a GPU, reading a loss waits for the device: there it is done for some steps at once.
     read_every = 1 if loader.device.type == "cpu" else min(config.runtime.log_every_steps, UNREAD_STEPS)
     sample_every = max(config.runtime.sample_every_steps, total // MOST_SAMPLES)
@@ -90,22 +120,30 @@ def fit(
 
     for index in range(len(state.history.rows)):  # of a resumed training: the last ones may not have been delivered
         observer.window(state.history.row(index))
+    for number, losses in enumerate(state.validation, start=1):
+        observer.validated(number * plan.steps_per_epoch, *losses)
     if state.step == 0:
         observer.samples(0, samples.draw(state))
     while state.step < total:
         epoch = state.step // plan.steps_per_epoch
-        rate = config.optimizer.lr * schedule.factor(epoch, config.schedule)
+        watched = [config.loss.lambda_A * cycle_A + config.loss.lambda_B * cycle_B for cycle_A, cycle_B in state.validation]
+        rate = config.optimizer.lr * schedule.factor(epoch, config.schedule, watched)
         for optimizer in (state.optimizers.G, state.optimizers.D):
             for group in optimizer.param_groups:
                 group["lr"] = rate
 
         decisions = plan.decisions(state.step)
         batch = loader.load(decisions)
-        terms = step(state.networks, state.optimizers, state.pools, batch, decisions, config.loss, context)
+        if config.model.dropout:
+            torch.manual_seed(randomness.torch_seed(config.seed, "dropout", state.step))
+        terms = step(state.networks, state.optimizers, state.pools, batch, decisions, config.loss, context, apart=apart)
         for name, average in state.average.items():
             decay = ema.decay_at(state.step, config.train.ema_decay)
             ema.update(average, state.networks.generators()[name], decay)
         state.step += 1
+        if validation is not None and state.step % plan.steps_per_epoch == 0:
+            state.validation.append(validation.cycle_losses(state.networks, context))
+            observer.validated(state.step, *state.validation[-1])
 
         unread.append((state.step, epoch + 1, rate, torch.stack(list(terms.values()))))
         signal_number = stop_signal()
@@ -122,11 +160,7 @@ def fit(
             raise Interrupted(signal_number, state.step, total)
 
 
-def _reads(generator: torch.nn.Module, pictures: Tensor) -> bool:
-    return next(generator.parameters()).shape[1] == pictures.shape[1]
-
-
-def _grid(forth: torch.nn.Module, back: torch.nn.Module, real: Tensor, *, identity: bool) -> images.Pixels:
+def _grid(forth: nn.Module, back: nn.Module, real: Tensor, *, identity: bool) -> images.Pixels:
     fake = forth(real)
     columns = {"real": real, "fake": fake, "reconstructed": back(fake)}
     if identity:

@@ -15,9 +15,9 @@ class Pool:
     slots: Tensor
 
     @staticmethod
-    def empty(size: int, channels: int, side: int, device: torch.device) -> "Pool":
-        """A pool of `size` pictures of `channels` x `side` x `side`."""
-        return Pool(torch.zeros(size + 1, channels, side, side, device=device))
+    def empty(size: int, channels: int, height: int, width: int, device: torch.device) -> "Pool":
+        """A pool of `size` pictures of `channels` x `height` x `width`."""
+        return Pool(torch.zeros(size + 1, channels, height, width, device=device))
 
     def query(self, fresh: Tensor, decisions: PoolQuery) -> Tensor:
         """What the discriminator is shown for the batch `fresh` [N, C, H, W]; stores in place what the plan decided."""
@@ -28,3 +28,41 @@ class Pool:
         shown = torch.where(from_pool[:, None, None, None], self.slots[read_slot], fresh[read_fresh])
         self.slots.index_copy_(0, write_slot, fresh)
         return shown
+
+    def tensors(self) -> dict[str, Tensor]:
+        """What a checkpoint keeps, to be written to in place."""
+        return {"slots": self.slots[:-1]}
+
+
+@dataclass(frozen=True)
+class VariedPool(Pool):
+    """A pool of pictures of many sizes, asked for one at a time: each lies in the upper left corner of its slot.
+
+    Attributes:
+        sizes: height and width of the picture in each slot, int64 [size + 1, 2], on the host.
+    """
+
+    sizes: Tensor
+
+    @staticmethod
+    def empty(size: int, channels: int, height: int, width: int, device: torch.device) -> "VariedPool":
+        """A pool of `size` pictures of at most `channels` x `height` x `width`."""
+        plain = Pool.empty(size, channels, height, width, device)
+        return VariedPool(plain.slots, torch.zeros(size + 1, 2, dtype=torch.int64))
+
+    def query(self, fresh: Tensor, decisions: PoolQuery) -> Tensor:
+        """As `Pool.query`, for a batch of one."""
+        assert len(fresh) == 1
+        shown = fresh
+        if decisions.from_pool[0]:
+            slot = int(decisions.read_slot[0])
+            height, width = self.sizes[slot].tolist()
+            shown = self.slots[slot : slot + 1, :, :height, :width].clone()
+        slot = int(decisions.write_slot[0])
+        height, width = fresh.shape[2:]
+        self.slots[slot, :, :height, :width] = fresh[0]
+        self.sizes[slot] = torch.tensor([height, width])
+        return shown
+
+    def tensors(self) -> dict[str, Tensor]:
+        return super().tensors() | {"sizes": self.sizes[:-1]}

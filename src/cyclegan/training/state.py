@@ -1,6 +1,8 @@
 """All that a training is at one instant."""
 
-from dataclasses import dataclass
+from copy import deepcopy
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import torch
 from torch import nn
@@ -8,10 +10,20 @@ from torch import nn
 from cyclegan.config import Config
 from cyclegan.models import networks as models
 from cyclegan.models.networks import Networks
+from cyclegan.models.weights import load_first_weights
 from cyclegan.training.history import History
 from cyclegan.training.losses import term_names
-from cyclegan.training.pool import Pool
+from cyclegan.training.pool import Pool, VariedPool
 from cyclegan.training.step import Optimizers, Pools
+
+
+@dataclass(frozen=True)
+class Canvas:
+    """The sizes of the pictures that a domain's training uses, in px: one size, or many up to height x width."""
+
+    height: int
+    width: int
+    varied: bool = False
 
 
 @dataclass
@@ -20,7 +32,9 @@ class TrainState:
 
     Attributes:
         average: the generators' moving averages by name, empty where none are kept.
+        validation: after each epoch, the cycle losses of A's and of B's validation pictures; empty where there are none.
         run_id: the MLflow run, None before it is opened.
+        given: the networks whose first weights `train.init_from` gave.
     """
 
     networks: Networks
@@ -28,20 +42,27 @@ class TrainState:
     optimizers: Optimizers
     pools: Pools
     history: History
+    validation: list[tuple[float, float]] = field(default_factory=list)
     step: int = 0
     run_id: str | None = None
+    given: list[str] = field(default_factory=list)
 
     def generators(self) -> dict[str, nn.Module]:
         """The generators to show: the averages where they are kept."""
         return self.average or self.networks.generators()
 
 
-def initial(config: Config, device: torch.device) -> TrainState:
-    """The state before the first step."""
+def initial(config: Config, canvas_A: Canvas, canvas_B: Canvas, device: torch.device) -> TrainState:
+    """The state before the first step.
+
+    Raises:
+        UserError: `train.init_from` holds no weights, or others than `model` asks for.
+    """
     networks = models.build(config.model, config.seed, device)
+    given = load_first_weights(networks, config.model, Path(config.train.init_from))
     average: dict[str, nn.Module] = {}
     if config.train.ema_decay > 0:
-        average = models.build(config.model, config.seed, device).generators()  # the same first weights
+        average = deepcopy(networks.generators())
         for network in average.values():
             network.requires_grad_(False)
     betas = (config.optimizer.beta1, 0.999)
@@ -49,9 +70,14 @@ def initial(config: Config, device: torch.device) -> TrainState:
         G=torch.optim.Adam(networks.generator_parameters(), config.optimizer.lr, betas, fused=True),
         D=torch.optim.Adam(networks.discriminator_parameters(), config.optimizer.lr, betas, fused=True),
     )
-    size, side = config.train.pool_size, config.preprocess.crop_size
-    pools = Pools(
-        A=Pool.empty(size, config.model.input_nc, side, device), B=Pool.empty(size, config.model.output_nc, side, device)
+    pools = Pools(  # a translation has the size of the picture it was made of
+        A=_pool(config.train.pool_size, config.model.input_nc, canvas_B, device),
+        B=_pool(config.train.pool_size, config.model.output_nc, canvas_A, device),
     )
     history = History(term_names(config.loss), config.train.history_every_steps)
-    return TrainState(networks, average, optimizers, pools, history)
+    return TrainState(networks, average, optimizers, pools, history, given=given)
+
+
+def _pool(size: int, channels: int, canvas: Canvas, device: torch.device) -> Pool:
+    kind = VariedPool if canvas.varied else Pool
+    return kind.empty(size, channels, canvas.height, canvas.width, device)
