@@ -49,6 +49,7 @@ TINY = {  # all that a test relies on, so that the project's own settings may ch
     "schedule.n_epochs": 2,
     "schedule.n_epochs_decay": 2,
     "train.init_from": "weights/random",
+    "train.arithmetic": "fast",
     "train.batch_size": 2,
     "train.serial_batches": False,
     "train.epoch_length": "max",

@@ -61,7 +61,7 @@ def train_key(workspace: Path, config: Config, data_digest: str) -> str:
     code = [dep for dep in stage["deps"] if dep not in (PREPARED, FIRST_WEIGHTS)]
     first_weights = workspace / config.train.init_from
     identity = {
-        "params": config.model_dump(mode="json", include=set(stage["params"])),
+        "params": declared(config, stage["params"]),
         "data": data_digest,
         "code": code_digests(workspace, code),
         "first_weights": {
@@ -70,6 +70,17 @@ def train_key(workspace: Path, config: Config, data_digest: str) -> str:
         },
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def declared(config: Config, names: Iterable[str]) -> dict[str, Any]:
+    """The sections and keys that a stage's `params` name, such as "loss" and "preprocess.mode", by those names."""
+    values: dict[str, Any] = {}
+    for name in names:
+        value: Any = config.model_dump(mode="json")
+        for part in name.split("."):
+            value = value[part]
+        values[name] = value
+    return values
 
 
 def code_digests(workspace: Path, dependencies: Iterable[str]) -> dict[str, str]:

@@ -34,6 +34,10 @@ CASES: dict[str, dict[str, Any]] = {
     "grey to colour": {"model.input_nc": 1, "loss.lambda_identity": 0.0},
     "no history": {"train.pool_size": 0},
     **{
+        f"one picture, {norm}": {**UNEQUAL, "train.batch_size": 1, "model.norm": norm}
+        for norm in ("instance", "instance_affine", "batch", "none")
+    },
+    **{
         f"{mode}, {norm}, {identity}": {
             **UNEQUAL,
             "loss.gan_mode": mode,
@@ -111,7 +115,7 @@ def take(state: TrainState, config: Config, number: int) -> dict[str, float]:
         draws(config, number)[0],
         config.loss,
         nullcontext(),
-        apart=config.model.norm == "batch",
+        apart=config.train.arithmetic == "textbook" or config.model.norm == "batch",
     )
     assert all(term.dtype == torch.float32 and not term.requires_grad for term in terms.values())
     return {name: term.item() for name, term in terms.items()}
@@ -120,7 +124,8 @@ def take(state: TrainState, config: Config, number: int) -> dict[str, float]:
 def textbook_of(networks: Networks, config: Config) -> TextbookCycleGAN:
     loss = config.loss
     return TextbookCycleGAN(
-        **{name: deepcopy(network) for name, network in networks.items()},
+        # in plain memory, so that a kernel that is wrong in another layout does not agree with itself
+        **{name: deepcopy(network).to(memory_format=torch.contiguous_format) for name, network in networks.items()},
         objective=Objective(
             gan_mode=loss.gan_mode,
             of_mean_score=loss.score_per == "picture",
@@ -182,6 +187,23 @@ def test_losses_of_the_first_step_agree_with_the_textbook_in_float32(
     oracle = textbook_of(state.networks, config)
     expected = take_textbook(oracle, config, 0)
     assert take(state, config, 0) == pytest.approx(expected, rel=1e-5, abs=tiny_difference(config))
+
+
+@pytest.mark.parametrize("batch_size", [1, 2])
+@pytest.mark.parametrize("case", [case for case in CASES if "one picture" not in case])
+def test_textbook_arithmetic_gives_the_textbooks_weights_in_float32(
+    make_config: Callable[..., Config], make_state: Callable[[Config], TrainState], case: str, batch_size: int
+) -> None:
+    """Without the float64 of `InDouble`: the same operations in the same order are rounded in the same way."""
+    config = make_config(**SMALL | CASES[case] | {"train.arithmetic": "textbook", "train.batch_size": batch_size})
+    state = make_state(config)
+    oracle = textbook_of(state.networks, config)
+    for number in range(STEPS):
+        losses, expected = take(state, config, number), take_textbook(oracle, config, number)
+        assert losses == pytest.approx(expected, rel=1e-5, abs=tiny_difference(config))
+    for name, network in state.networks.items():
+        for (key, ours), theirs in zip(network.named_parameters(), getattr(oracle, name).parameters(), strict=True):
+            assert (ours - theirs).abs().max() <= 1e-4 * theirs.abs().max(), f"{name}.{key}"
 
 
 class Stub(nn.Module):

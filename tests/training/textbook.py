@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import binary_cross_entropy_with_logits as cross_entropy
 
 
 class ImagePool:
@@ -122,12 +123,12 @@ class TextbookCycleGAN:
 
     def _generator_loss(self, fake: Tensor) -> Tensor:
         if self.objective.of_mean_score:
-            fake = torch.stack([scores.mean() for scores in fake])
+            fake = fake.mean(dim=(1, 2, 3))
         match self.objective.gan_mode:
             case "lsgan":  # Mao et al. 2017, equation 9
                 return ((fake - 1) ** 2).mean()
             case "vanilla":  # Goodfellow et al. 2014, section 3: rather than minimising log(1 - D(G(z)))
-                return -torch.log(torch.sigmoid(fake)).mean()
+                return cross_entropy(fake, torch.ones_like(fake))
             case "hinge" | "wgangp":  # Lim and Ye 2017; Gulrajani et al. 2017, algorithm 1
                 return -fake.mean()
         raise AssertionError
@@ -137,12 +138,13 @@ class TextbookCycleGAN:
     ) -> dict[str, Tensor]:
         on_real, on_fake = D(real), D(shown)
         if self.objective.of_mean_score:
-            on_real, on_fake = (torch.stack([scores.mean() for scores in maps]) for maps in (on_real, on_fake))
+            on_real, on_fake = on_real.mean(dim=(1, 2, 3)), on_fake.mean(dim=(1, 2, 3))
         match self.objective.gan_mode:
             case "lsgan":
                 loss = 0.5 * (((on_real - 1) ** 2).mean() + (on_fake**2).mean())
             case "vanilla":
-                loss = -0.5 * (torch.log(torch.sigmoid(on_real)).mean() + torch.log(1 - torch.sigmoid(on_fake)).mean())
+                labels = torch.ones_like(on_real), torch.zeros_like(on_fake)
+                loss = 0.5 * (cross_entropy(on_real, labels[0]) + cross_entropy(on_fake, labels[1]))
             case "hinge":
                 loss = 0.5 * (torch.clamp(1 - on_real, min=0).mean() + torch.clamp(1 + on_fake, min=0).mean())
             case "wgangp":
@@ -159,9 +161,9 @@ class TextbookCycleGAN:
         x.requires_grad_(True)
         scores = D(x)
         if self.objective.of_mean_score:
-            scores = torch.stack([one.mean() for one in scores])
+            scores = scores.mean(dim=(1, 2, 3))
         (gradients,) = torch.autograd.grad(scores, x, grad_outputs=torch.ones_like(scores), create_graph=True)
-        return sum((torch.sqrt((gradient**2).sum()) - 1) ** 2 for gradient in gradients) / len(gradients)
+        return ((gradients.flatten(1).norm(2, dim=1) - 1) ** 2).mean()
 
     def _discriminator_parameters(self) -> Iterator[nn.Parameter]:
         yield from self.D_A.parameters()

@@ -4,6 +4,7 @@ The comments in params.yaml are the users' documentation of each key; a `descrip
 error message adds to the range.
 """
 
+from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
@@ -168,6 +169,7 @@ class TrainConfig(Section):
     epoch_length: Literal["max", "min"]
     pool_size: Annotated[int, Field(ge=0, description="0 switches the history pool off")]
     ema_decay: Annotated[float, Field(ge=0, lt=1, description="0 switches the average off")]
+    arithmetic: Literal["fast", "textbook"]
     precision: Literal["auto", "float32", "bf16"]
     history_every_steps: Count
     n_samples: Count
@@ -219,6 +221,11 @@ class Config(Section):
 
     @model_validator(mode="after")
     def sections_agree(self) -> "Config":
+        if Path(self.train.init_from).parts[:1] == ("models",):
+            raise ValueError(
+                f"train.init_from is {self.train.init_from}, which training itself writes; copy the folder to weights/NAME "
+                f"and name that"
+            )
         if self.loss.lambda_identity > 0 and self.model.input_nc != self.model.output_nc:
             raise ValueError(
                 f"loss.lambda_identity is {self.loss.lambda_identity} while model.input_nc is {self.model.input_nc} "

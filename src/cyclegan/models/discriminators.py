@@ -2,7 +2,7 @@
 
 from torch import Tensor, nn
 
-from cyclegan.models.layers import UnevenConv, has_bias, norm_layer
+from cyclegan.models.layers import has_bias, norm_layer
 
 
 class PatchDiscriminator(nn.Module):
@@ -13,7 +13,8 @@ class PatchDiscriminator(nn.Module):
         ndf: channels of the first convolution, doubled a layer up to 8 x ndf.
         n_layers: convolutions of stride 2.
         norm: as `layers.norm_layer`.
-        same_size: pad the last two convolutions by (1, 2) and (2, 1) instead of (1, 1), so that they keep the map's size.
+        same_size: pad the last two convolutions by (1, 2) and (2, 1) px, vertically and horizontally, instead of by (1, 1):
+            one makes the map a row lower and a column wider, the other undoes it.
     """
 
     def __init__(
@@ -25,13 +26,12 @@ class PatchDiscriminator(nn.Module):
         channels = ndf
         for layer in range(1, n_layers + 1):
             wider = min(2**layer, 8) * ndf
-            if layer < n_layers:
-                conv = nn.Conv2d(channels, wider, 4, stride=2, padding=1, bias=bias)
-            else:
-                conv = _last(channels, wider, (1, 2) if same_size else (1, 1), bias=bias)
+            last = layer == n_layers
+            padding = (1, 2) if last and same_size else 1
+            conv = nn.Conv2d(channels, wider, 4, stride=1 if last else 2, padding=padding, bias=bias)
             layers += [conv, norm_layer(norm, wider), nn.LeakyReLU(0.2)]
             channels = wider
-        layers.append(_last(channels, 1, (2, 1) if same_size else (1, 1), bias=True))
+        layers.append(nn.Conv2d(channels, 1, 4, padding=(2, 1) if same_size else 1))
         self.layers = nn.Sequential(*layers)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -41,12 +41,6 @@ class PatchDiscriminator(nn.Module):
         """
         result: Tensor = self.layers(x)
         return result
-
-
-def _last(channels_in: int, channels_out: int, pad: tuple[int, int], *, bias: bool) -> nn.Conv2d:
-    if pad == (1, 1):
-        return nn.Conv2d(channels_in, channels_out, 4, padding=1, bias=bias)
-    return UnevenConv(channels_in, channels_out, 4, pad, bias=bias)
 
 
 class PixelDiscriminator(nn.Module):

@@ -93,7 +93,7 @@ def build(model: ModelConfig, seed: int, device: torch.device) -> Networks:
     )
     for name, network in networks.items():
         init_weights(network, model, torch.Generator().manual_seed(randomness.torch_seed(seed, f"init/{name}")))
-        network.to(device).to(memory_format=torch.channels_last)
+        network.to(device)
     return networks
 
 

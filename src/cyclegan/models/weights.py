@@ -113,12 +113,13 @@ def generator_spec(model: ModelConfig, direction: str, size: int, train_key: str
 
 
 def discriminator_spec(model: ModelConfig, domain: Domain, train_key: str) -> DiscriminatorSpec:
-    """Describe a discriminator built by `networks.build_discriminator(model, domain)`."""
+    """Describe a discriminator built by `networks.build_discriminator(model, domain)`; n_layers of three are basic."""
+    n_layers = model.n_layers_D if model.netD == "n_layers" else models.BASIC_LAYERS
     return DiscriminatorSpec(
         domain=domain,
-        netD=model.netD,
+        netD="basic" if model.netD == "n_layers" and n_layers == models.BASIC_LAYERS else model.netD,
         ndf=model.ndf,
-        n_layers=model.n_layers_D if model.netD == "n_layers" else models.BASIC_LAYERS,
+        n_layers=n_layers,
         norm=model.norm,
         channels_in={"A": model.input_nc, "B": model.output_nc}[domain],
         train_key=train_key,

@@ -159,9 +159,20 @@ def make_plan(store: Store, config: Config) -> Plan:
 
 
 def make_loader(store: Store, config: Config, device: torch.device) -> Loader:
-    """What brings a step's pictures to the device."""
+    """What brings a step's pictures to the device.
+
+    Raises:
+        UserError: the pictures were prepared for smaller crops.
+    """
     crop_size = config.preprocess.crop_size if config.preprocess.crops else None
-    return Loader(store.open("train", "A"), store.open("train", "B"), crop_size, device)
+    sets = store.open("train", "A"), store.open("train", "B")
+    smallest = min(min(pictures.heights + pictures.widths) for pictures in sets)
+    if crop_size is not None and smallest < crop_size:
+        raise UserError(
+            f"{store.folder} holds pictures of {smallest} px, too small for preprocess.crop_size of {crop_size} in "
+            f"params.yaml, so they were prepared under other settings; run `dvc repro preprocess`"
+        )
+    return Loader(*sets, crop_size, device)
 
 
 def _data(store: Store, config: Config, device: torch.device) -> _Data:
@@ -198,8 +209,7 @@ def _canvas(pictures: PixelSet, crop_size: int | None, config: Config) -> Canvas
 
 def _params(config: Config) -> dict[str, object]:
     """The parameters that training depends on, by dotted name."""
-    sections = set(lineage.stages(Path())["train"]["params"])
-    return tracking.flatten(config.model_dump(mode="json", include=sections))
+    return tracking.flatten(lineage.declared(config, lineage.stages(Path())["train"]["params"]))
 
 
 def _tags(

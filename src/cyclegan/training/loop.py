@@ -101,7 +101,7 @@ def fit(
     """
     total = plan.steps_per_epoch * schedule.total_epochs(config.schedule)
     context = autocast(precision, loader.device)
-    apart = mixes_batch(config.model)
+    apart = config.train.arithmetic == "textbook" or mixes_batch(config.model)
     # On a GPU, reading a loss waits for the device: there it is done for some steps at once.
     read_every = 1 if loader.device.type == "cpu" else min(config.runtime.log_every_steps, UNREAD_STEPS)
     sample_every = max(config.runtime.sample_every_steps, total // MOST_SAMPLES)

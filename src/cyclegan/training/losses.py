@@ -61,7 +61,8 @@ def gradient_penalty(discriminator: nn.Module, real: Tensor, fake: Tensor, share
         real, fake: pictures [N, C, H, W] of one size.
         share: [N], the share of `real` in each x, in [0, 1).
     """
-    between = torch.lerp(fake, real, share[:, None, None, None]).requires_grad_()
+    share = share[:, None, None, None]
+    between = (share * real + (1 - share) * fake).requires_grad_()
     scores = judged(discriminator(between), loss)
     (gradient,) = torch.autograd.grad(scores.sum(), between, create_graph=True)
     norms: Tensor = gradient.flatten(1).norm(dim=1)

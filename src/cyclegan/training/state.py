@@ -59,6 +59,10 @@ def initial(config: Config, canvas_A: Canvas, canvas_B: Canvas, device: torch.de
         UserError: `train.init_from` holds no weights, or others than `model` asks for.
     """
     networks = models.build(config.model, config.seed, device)
+    fast = config.train.arithmetic == "fast"
+    if fast:
+        for network in vars(networks).values():
+            network.to(memory_format=torch.channels_last)
     given = load_first_weights(networks, config.model, Path(config.train.init_from))
     average: dict[str, nn.Module] = {}
     if config.train.ema_decay > 0:
@@ -67,8 +71,8 @@ def initial(config: Config, canvas_A: Canvas, canvas_B: Canvas, device: torch.de
             network.requires_grad_(False)
     betas = (config.optimizer.beta1, 0.999)
     optimizers = Optimizers(
-        G=torch.optim.Adam(networks.generator_parameters(), config.optimizer.lr, betas, fused=True),
-        D=torch.optim.Adam(networks.discriminator_parameters(), config.optimizer.lr, betas, fused=True),
+        G=torch.optim.Adam(networks.generator_parameters(), config.optimizer.lr, betas, fused=fast),
+        D=torch.optim.Adam(networks.discriminator_parameters(), config.optimizer.lr, betas, fused=fast),
     )
     pools = Pools(  # a translation has the size of the picture it was made of
         A=_pool(config.train.pool_size, config.model.input_nc, canvas_B, device),

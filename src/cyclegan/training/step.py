@@ -55,7 +55,7 @@ def step(
 
     Pictures are float32 [N, C, H, W] in [-1, 1]. The networks run under `precision` (autocast or nothing); losses are
     float32. Where pictures do not influence one another, several passes of one network are made one; `apart` keeps
-    them apart, for BatchNorm, and in the reference implementation's order, on which its running statistics depend.
+    them apart and in the reference implementation's order, on which BatchNorm's running statistics depend.
     """
     G_AB, G_BA, D_A, D_B = networks.G_AB, networks.G_BA, networks.D_A, networks.D_B
     real_A, real_B = batch.real_A, batch.real_B
