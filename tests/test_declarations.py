@@ -124,7 +124,11 @@ def test_what_identifies_a_training_is_all_that_dvc_says_it_depends_on() -> None
     """lineage.train_key takes data and first weights by name, and all other dependencies for code."""
     others = [dep for dep in PIPELINE["train"]["deps"] if not dep.startswith(("src/", "stages/"))]
     assert others == [lineage.PREPARED, lineage.FIRST_WEIGHTS]
-    assert [name for name in PIPELINE["train"]["params"] if name not in config.Config.model_fields] == []
+    names = PIPELINE["train"]["params"]
+    values = lineage.declared(config.load(ROOT / "params.yaml"), names)
+    assert list(values) == names
+    assert values["preprocess.crop_size"] == config.load(ROOT / "params.yaml").preprocess.crop_size
+    assert values["loss"]["lambda_A"] == config.load(ROOT / "params.yaml").loss.lambda_A
 
 
 # --- parameters -------------------------------------------------------------------------------------------------------

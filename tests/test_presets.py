@@ -169,6 +169,7 @@ def test_the_reference_is_the_papers_method() -> None:
     }
     assert reference.train.model_dump(exclude={"history_every_steps", "n_samples"}) == {
         "init_from": "weights/random",
+        "arithmetic": "textbook",
         "batch_size": 1,
         "serial_batches": False,
         "epoch_length": "max",

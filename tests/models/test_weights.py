@@ -143,6 +143,13 @@ def test_a_generator_takes_what_its_spec_says_it_takes(
         network(torch.zeros(1, 1, smallest - stride, smallest))
 
 
+def test_three_n_layers_are_basic(make_model: Callable[..., ModelConfig]) -> None:
+    """So that weights of the one can be trained further as the other."""
+    basic, layers = (make_model(netD=kind, n_layers_D=3) for kind in ("basic", "n_layers"))
+    assert discriminator_spec(layers, "A", "key") == discriminator_spec(basic, "A", "key")
+    assert discriminator_spec(make_model(netD="n_layers", n_layers_D=2), "A", "key").netD == "n_layers"
+
+
 @pytest.mark.parametrize(("netd", "n_layers"), [("basic", 3), ("same_size", 3), ("pixel", 3), ("n_layers", 2)])
 def test_a_discriminators_spec_says_all_that_builds_it(
     make_model: Callable[..., ModelConfig], netd: str, n_layers: int

@@ -11,6 +11,7 @@ import pandas as pd
 import pytest
 import yaml
 from project import copy_project, run, set_params
+from safetensors.torch import load_file
 
 from cyclegan.pipeline import paths
 
@@ -68,6 +69,12 @@ def specs(project: Path) -> tuple[dict[str, Any], dict[str, Any]]:
     return generator, json.loads((project / paths.TRAINED / "D_B/discriminator.json").read_text())
 
 
+def has_learnt_statistics(project: Path) -> bool:
+    """Whether BatchNorm's running means of the exported generator have left their zeros."""
+    tensors = load_file(project / paths.EXPORTED / "G_AB/generator.safetensors")
+    return all(bool(tensor.any()) for key, tensor in tensors.items() if key.endswith("running_mean"))
+
+
 def history(project: Path) -> pd.DataFrame:
     table = pd.read_csv(project / paths.HISTORY)
     assert table.notna().all().all()
@@ -98,6 +105,7 @@ def test_course(trained: Callable[..., tuple[Path, dict[str, Any]]]) -> None:
     project, _ = trained("course", **U_NET)
     generator, discriminator = specs(project)
     assert (generator["netG"], generator["norm"], discriminator["norm"]) == ("unet_256", "batch", "batch")
+    assert has_learnt_statistics(project)
     assert "idt_A" not in history(project)
 
 
@@ -105,5 +113,6 @@ def test_male2female(trained: Callable[..., tuple[Path, dict[str, Any]]]) -> Non
     project, params = trained("male2female")
     generator, discriminator = specs(project)
     assert (generator["norm"], discriminator["netD"]) == ("batch", "same_size")
+    assert has_learnt_statistics(project)
     assert params["train"]["epoch_length"] == "min"
     assert "idt_A" not in history(project)

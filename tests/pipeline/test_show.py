@@ -59,6 +59,14 @@ def test_pictures_of_other_channels_and_sizes_fit_one_sheet(prepared: Path) -> N
     assert np.asarray(Image.open("batch.png")).shape[2] == 3
 
 
+def test_pictures_prepared_for_other_crops_are_not_shown_as_if_training_saw_them(prepared: Path) -> None:
+    set_params(prepared, {"preprocess.load_size": 64, "preprocess.crop_size": 48})
+    result = CliRunner().invoke(app, ["show-batch"])
+    assert result.exit_code == 1
+    assert "data/prepared holds pictures of 36 px, too small for preprocess.crop_size of 48" in result.output
+    assert "dvc repro preprocess" in result.output
+
+
 def test_errors_are_one_line(workspace: Path) -> None:
     result = CliRunner().invoke(app, ["show-batch"])
     assert result.exit_code == 1
