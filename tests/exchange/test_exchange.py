@@ -29,8 +29,9 @@ from torch import Tensor, nn
 from cyclegan.config import Config
 from cyclegan.errors import UserError
 from cyclegan.exchange import files
-from cyclegan.exchange.files import export_weights, import_weights, read_tensors
+from cyclegan.exchange.files import export_weights, import_weights
 from cyclegan.exchange.layouts import AnySpec
+from cyclegan.exchange.tensors import read_tensors
 from cyclegan.models import networks
 from cyclegan.models.weights import DiscriminatorSpec, GeneratorSpec, load, load_first_weights, load_generator, save
 from cyclegan.pipeline import paths

@@ -13,7 +13,7 @@ from cyclegan import images, lineage
 from cyclegan.config import DatasetConfig
 from cyclegan.errors import UserError
 from cyclegan.pipeline import download, paths
-from cyclegan.sources import celeba
+from cyclegan.sources import celeba, table
 from cyclegan.sources.provenance import Provenance
 
 PARAMS = Path(__file__).resolve().parents[2] / "params.yaml"
@@ -32,7 +32,10 @@ def place(root: Path, level: int) -> None:
 
 def make(folder: Path, **changes: Any) -> Provenance:
     settings: dict[str, Any] = {"column": "Male", "values_A": [1], "values_B": [-1], "paired_test": False}
-    return celeba.make(folder / "out", folder / "in", folder / "downloads", **(settings | changes))
+    settings |= changes
+    labels = table.Labels(settings["column"], settings["values_A"], settings["values_B"])
+    paired_test = settings["paired_test"]
+    return celeba.make(folder / "out", folder / "in", folder / "downloads", labels, paired_test=paired_test)
 
 
 def copied(folder: Path, level: int) -> set[str]:

@@ -45,7 +45,9 @@ def make(root: Path, **changes: Any) -> Provenance:
         "values_B": ["b"],
         "paired_test": False,
     }
-    return table.make(root.parent / "out", root, **(settings | changes))
+    settings |= changes
+    labels = table.Labels(*(settings[name] for name in ("column", "values_A", "values_B", "file_column")))
+    return table.make(root.parent / "out", root, settings["table"], labels, paired_test=settings["paired_test"])
 
 
 def copied(root: Path) -> set[str]:

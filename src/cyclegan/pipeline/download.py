@@ -33,27 +33,8 @@ def _make(out: Path, dataset: DatasetConfig, seed: int) -> Provenance:
         return DRAWN[dataset.name](out, dataset.image_size, dataset.n_train, dataset.n_test, seed)
     if dataset.name == "folder":
         return folder.make(out, Path(dataset.path), paired_test=dataset.paired_test)
-    if dataset.name == "table":
-        return table.make(
-            out,
-            Path(dataset.path),
-            dataset.table,
-            file_column=dataset.table_file_column,
-            column=dataset.table_column,
-            values_A=dataset.table_A,
-            values_B=dataset.table_B,
-            paired_test=dataset.paired_test,
-        )
-    if dataset.name == "celeba":
-        return celeba.make(
-            out,
-            Path(dataset.path),
-            lineage.project_root() / paths.DOWNLOADS,
-            column=dataset.table_column,
-            values_A=dataset.table_A,
-            values_B=dataset.table_B,
-            paired_test=dataset.paired_test,
-        )
+    if dataset.name in ("table", "celeba"):
+        return _by_labels(out, dataset)
     columns = (TextColumn(dataset.name), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
     with Progress(*columns) as bar:
         task = bar.add_task("download", total=None)
@@ -65,3 +46,12 @@ def _make(out: Path, dataset: DatasetConfig, seed: int) -> Provenance:
             lineage.project_root() / paths.DOWNLOADS,
             lambda done, total: bar.update(task, completed=done, total=total),
         )
+
+
+def _by_labels(out: Path, dataset: DatasetConfig) -> Provenance:
+    path, own_table = Path(dataset.path), dataset.name == "table"
+    file_column = dataset.table_file_column if own_table else None
+    labels = table.Labels(dataset.table_column, dataset.table_A, dataset.table_B, file_column)
+    if own_table:
+        return table.make(out, path, dataset.table, labels, paired_test=dataset.paired_test)
+    return celeba.make(out, path, lineage.project_root() / paths.DOWNLOADS, labels, paired_test=dataset.paired_test)

@@ -12,17 +12,8 @@ PICTURES = "img_align_celeba"
 PAGE = "https://mmlab.ie.cuhk.edu.hk/projects/CelebA.html"
 
 
-def make(
-    out: Path,
-    path: Path,
-    downloads: Path,
-    *,
-    column: str,
-    values_A: table.Values,
-    values_B: table.Values,
-    paired_test: bool,
-) -> Provenance:
-    """Copy the pictures whose attribute `column` is one of `values_A` or `values_B`; see `table.divide`.
+def make(out: Path, path: Path, downloads: Path, labels: table.Labels, *, paired_test: bool) -> Provenance:
+    """Copy the pictures that an attribute assigns to a domain; see `table.divide`.
 
     CelebA is taken from `path`, else from an earlier download in `downloads`, else torchvision fetches it (1.4 GB)
     to there.
@@ -31,16 +22,7 @@ def make(
         UserError: the download fails, or whatever `table.divide` objects to.
     """
     root = find(path) or find(downloads) or fetch(path, downloads)
-    provenance = table.divide(
-        out,
-        root / PICTURES,
-        root / TABLE,
-        file_column=None,
-        column=column,
-        values_A=values_A,
-        values_B=values_B,
-        paired_test=paired_test,
-    )
+    provenance = table.divide(out, root / PICTURES, root / TABLE, labels, paired_test=paired_test)
     return replace(
         provenance,
         name="celeba",

@@ -5,6 +5,7 @@ import difflib
 import io
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -17,20 +18,24 @@ from cyclegan.sources.provenance import Provenance
 SEPARATORS = ",;\t"
 LISTED = 10  # names or values that an error spells out
 
-Values = Sequence[str | int]
+
+@dataclass(frozen=True)
+class Labels:
+    """How a table assigns pictures to domains.
+
+    Attributes:
+        column: the column that decides.
+        values_A, values_B: its values that make domain A and B, compared as text without surrounding spaces.
+        file_column: the column that names the pictures; None means the first.
+    """
+
+    column: str
+    values_A: Sequence[str | int]
+    values_B: Sequence[str | int]
+    file_column: str | None = None
 
 
-def make(
-    out: Path,
-    path: Path,
-    table: str,
-    *,
-    file_column: str | None,
-    column: str,
-    values_A: Values,
-    values_B: Values,
-    paired_test: bool,
-) -> Provenance:
+def make(out: Path, path: Path, table: str, labels: Labels, *, paired_test: bool) -> Provenance:
     """Copy the pictures that the file `table`, given relative to `path`, assigns to a domain; see `divide`.
 
     Raises:
@@ -49,34 +54,14 @@ def make(
         raise UserError(
             f"dataset.table is {table} in params.yaml; there is no file {path / table}: put it there or mend the name"
         )
-    return divide(
-        out,
-        path,
-        path / table,
-        file_column=file_column,
-        column=column,
-        values_A=values_A,
-        values_B=values_B,
-        paired_test=paired_test,
-    )
+    return divide(out, path, path / table, labels, paired_test=paired_test)
 
 
-def divide(
-    out: Path,
-    pictures: Path,
-    table: Path,
-    *,
-    file_column: str | None,
-    column: str,
-    values_A: Values,
-    values_B: Values,
-    paired_test: bool,
-) -> Provenance:
-    """Copy the pictures whose `column` holds one of `values_A` to out/trainA, one of `values_B` to out/trainB.
+def divide(out: Path, pictures: Path, table: Path, labels: Labels, *, paired_test: bool) -> Provenance:
+    """Copy the pictures that `labels` assign to domain A to out/trainA, those of B to out/trainB.
 
-    Values are compared as text without surrounding spaces. Rows with other values are left out, whatever they name.
-    `file_column` holds each picture's path below `pictures`, or its bare name where only one picture there has it;
-    None means the table's first column. Copies keep their path below `pictures`.
+    Rows with other values are left out, whatever they name. A picture is named by its path below `pictures`, or by its
+    bare name where only one picture there has it. Copies keep their path below `pictures`.
 
     Raises:
         UserError: an unreadable table; a column or a value that it does not have; a value of both domains; a name that
@@ -84,19 +69,19 @@ def divide(
     """
     if paired_test:
         raise UserError("dataset.paired_test is true in params.yaml, but a table of labels has no pairs; set it to false")
-    texts = {"A": _texts(values_A), "B": _texts(values_B)}
+    texts = {"A": _texts(labels.values_A), "B": _texts(labels.values_B)}
     if both := [text for text in texts["A"] if text in texts["B"]]:
         raise UserError(
             f"dataset.table_A and dataset.table_B in params.yaml share {_some(both)}; a picture belongs to one domain: "
             f"remove each from one of them"
         )
     frame = read(table)
-    values = _column(frame, column, "dataset.table_column", table)
-    if file_column is None:
+    values = _column(frame, labels.column, "dataset.table_column", table)
+    if labels.file_column is None:
         names = frame.iloc[:, 0].str.strip()
     else:
-        names = _column(frame, file_column, "dataset.table_file_column", table)
-    _check_values(texts, values, column, table)
+        names = _column(frame, labels.file_column, "dataset.table_file_column", table)
+    _check_values(texts, values, labels.column, table)
     members = {domain: list(names[values.isin(texts[domain])]) for domain in texts}
     found = _find([*members["A"], *members["B"]], pictures, table)
     for domain, chosen in members.items():
@@ -104,8 +89,8 @@ def divide(
             folder.copy(found[name], out / f"train{domain}" / found[name].relative_to(pictures))
     return Provenance(
         name="table",
-        domain_A=f"pictures whose {column} is {' or '.join(texts['A'])}",
-        domain_B=f"pictures whose {column} is {' or '.join(texts['B'])}",
+        domain_A=f"pictures whose {labels.column} is {' or '.join(texts['A'])}",
+        domain_B=f"pictures whose {labels.column} is {' or '.join(texts['B'])}",
         licence="not stated",
         attribution="The user's own pictures",
         paired_test=False,
@@ -178,7 +163,7 @@ def _column(frame: pd.DataFrame, name: str, setting: str, table: Path) -> "pd.Se
     return frame.iloc[:, positions[0]].str.strip()
 
 
-def _texts(values: Values) -> list[str]:
+def _texts(values: Sequence[str | int]) -> list[str]:
     return list(dict.fromkeys(str(value).strip() for value in values))
 
 
