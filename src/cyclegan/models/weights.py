@@ -160,6 +160,8 @@ def load_spec(folder: Path, kind: type[Spec]) -> Spec:
 def load(folder: Path, kind: type[Spec], device: torch.device) -> tuple[nn.Module, Spec]:
     """Build the network of a folder, in evaluation mode.
 
+    Elsewhere than on CUDA it lies in plain memory, so that imported weights give what they give at home to the last bit.
+
     Raises:
         UserError: as `load_spec`, or weights that are missing, damaged or of other shapes.
     """
@@ -172,7 +174,9 @@ def load(folder: Path, kind: type[Spec], device: torch.device) -> tuple[nn.Modul
         raise UserError(f"{folder} has no {path.name}; restore it with `dvc checkout`, or make it again") from None
     except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
         raise UserError(f"{path} does not hold this {KINDS[kind]}: {error}; restore it with `dvc checkout`") from None
-    return network.to(device).to(memory_format=torch.channels_last).eval(), spec
+    if device.type == "cuda":
+        network.to(memory_format=torch.channels_last)
+    return network.to(device).eval(), spec
 
 
 def load_generator(folder: Path, device: torch.device) -> tuple[nn.Module, GeneratorSpec]:
