@@ -50,8 +50,7 @@ def state(seed: int = 0, spec: AnySpec = GENERATOR) -> State:
 
 
 def loaded(folder: Path, kind: Any = GeneratorSpec) -> tuple[nn.Module, Any]:
-    network, spec = load(folder, kind, CPU)
-    return network.to(memory_format=torch.contiguous_format), spec  # the memory format alone changes the last digits
+    return load(folder, kind, CPU)
 
 
 def nothing_left(target: Path) -> bool:
@@ -445,7 +444,7 @@ def test_a_training_can_start_from_it(tmp_path: Path, checkpoints: Path, make_co
     model = make_config().model
     built = networks.build(model, 0, CPU)
     assert load_first_weights(built, model, tmp_path / "model") == ["G_AB", "G_BA", "D_A", "D_B"]
-    assert difference(home_with(state(1)), built.G_AB.eval(), pictures(GENERATOR)) <= 1e-5  # channels last
+    assert difference(home_with(state(1)), built.G_AB.eval(), pictures(GENERATOR)) <= 1e-6
 
 
 def home_with(tensors: State) -> nn.Module:
