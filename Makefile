@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test ui clean
+.PHONY: help repro test faults ui clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -22,7 +22,11 @@ test: $(INSTALLED) ## run the linter, the type checker, the import contract and 
 	lint-imports
 	pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
+faults: $(INSTALLED) ## kill, starve and deceive it in every way there is a test for; of that, make test runs a short form
+	pytest tests/faults -m "" --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+
 ui: $(INSTALLED) ## browse the runs in MLflow, at http://127.0.0.1:5000 unless ARGS says otherwise
+	-cyclegan sync
 	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true \
 	mlflow ui --workers 1 --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} $(ARGS)
 

@@ -9,10 +9,9 @@ from bootstrap import run
 
 def main(params: Annotated[Path, typer.Option(help="the parameter file")] = Path("params.yaml")) -> None:
     """Bring raw pictures of both domains."""
-    from cyclegan import config
     from cyclegan.pipeline.download import download
 
-    run(lambda: download(config.load(params)))
+    run("download", params, download)
 
 
 if __name__ == "__main__":

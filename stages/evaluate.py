@@ -9,10 +9,9 @@ from bootstrap import run
 
 def main(params: Annotated[Path, typer.Option(help="the parameter file")] = Path("params.yaml")) -> None:
     """Score both directions on held-out pictures beside trivial answers."""
-    from cyclegan import config
     from cyclegan.pipeline.evaluate import evaluate
 
-    run(lambda: evaluate(config.load(params)))
+    run("evaluate", params, evaluate)
 
 
 if __name__ == "__main__":

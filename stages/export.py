@@ -9,10 +9,9 @@ from bootstrap import run
 
 def main(params: Annotated[Path, typer.Option(help="the parameter file")] = Path("params.yaml")) -> None:
     """Write each generator in three formats that agree, with a model card."""
-    from cyclegan import config
     from cyclegan.pipeline.export import export
 
-    run(lambda: export(config.load(params)))
+    run("export", params, export)
 
 
 if __name__ == "__main__":

@@ -9,10 +9,9 @@ from bootstrap import run
 
 def main(params: Annotated[Path, typer.Option(help="the parameter file")] = Path("params.yaml")) -> None:
     """Judge, decode and resize every picture once, and pack the pixels."""
-    from cyclegan import config
     from cyclegan.pipeline.preprocess import preprocess
 
-    run(lambda: preprocess(config.load(params)))
+    run("preprocess", params, preprocess)
 
 
 if __name__ == "__main__":

@@ -49,6 +49,8 @@ TINY = {  # all that a test relies on, so that the project's own settings may ch
     "schedule.n_epochs": 2,
     "schedule.n_epochs_decay": 2,
     "train.init_from": "weights/random",
+    "train.continue_from": None,
+    "train.keep_state": True,
     "train.arithmetic": "fast",
     "train.batch_size": 2,
     "train.serial_batches": False,

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from cyclegan.device import autocast, choose_device, choose_precision
+from cyclegan.device import autocast, choose_device, choose_precision, out_of_memory_explained
 from cyclegan.errors import UserError
 
 
@@ -66,3 +66,42 @@ def test_networks_run_in_the_precision_each_time_the_context_is_entered(precisio
             assert layer(torch.ones(1, 1, 2, 2)).dtype == dtype
         assert layer(torch.ones(1, 1, 2, 2)).dtype == torch.float32
     assert layer.weight.dtype == torch.float32
+
+
+SIZES = {"train.batch_size": 4, "preprocess.crop_size": 256}
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB.\nadvice"), "CUDA out of memory. Tried to .*"),
+        (RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: you tried"), ".*DefaultCPUAllocator.*"),
+        (RuntimeError("MPS backend out of memory (MPS allocated: 1 GB)"), "MPS backend out of memory.*"),
+        (MemoryError("Unable to allocate 9 TiB"), "Unable to allocate 9 TiB"),
+    ],
+)
+def test_memory_that_runs_out_is_an_error_that_names_sizes_and_what_to_lower(error: Exception, said: str) -> None:
+    advice = (
+        r"with train\.batch_size 4 and preprocess\.crop_size 256 in params\.yaml; lower train\.batch_size, then .*crop_size"
+    )
+    message = rf"^memory ran out \({said}\) {advice}, then model\.ngf"
+    with pytest.raises(UserError, match=message) as caught, out_of_memory_explained(SIZES):
+        raise error
+    assert "\n" not in str(caught.value)
+
+
+def test_memory_that_really_runs_out_is_explained() -> None:
+    with pytest.raises(UserError, match="memory ran out"), out_of_memory_explained(SIZES):
+        torch.empty(2**60)
+
+
+def test_memory_that_runs_out_without_a_word_is_explained_too() -> None:
+    with pytest.raises(UserError, match=r"^memory ran out with train\.batch_size 4"), out_of_memory_explained(SIZES):
+        raise MemoryError
+
+
+@pytest.mark.parametrize("error", [RuntimeError("size mismatch"), RuntimeError(), UserError("x"), KeyboardInterrupt()])
+def test_other_errors_are_left_as_they_are(error: BaseException) -> None:
+    with pytest.raises(type(error)) as caught, out_of_memory_explained(SIZES):
+        raise error
+    assert caught.value is error

@@ -1,8 +1,11 @@
 """Files become the right arrays or one BadImageError, and arrays become the same files again."""
 
 import io
+import os
 import random
+import struct
 import warnings
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -198,6 +201,34 @@ def test_sixteen_bits_with_the_high_byte_first() -> None:
     np.testing.assert_array_equal(decoded(data, 1)[..., 0], np.round(levels / 257))
 
 
+def test_sixteen_bits_in_which_zero_is_white() -> None:
+    levels = RNG.integers(0, 65536, (5, 7), dtype=np.uint16)
+    info = TiffImagePlugin.ImageFileDirectory_v2()
+    for depth, wanted in ((levels, 255 - np.round(levels / 257)), ((levels >> 8).astype(np.uint8), 255 - (levels >> 8))):
+        data = bytearray(encoded(depth, "TIFF", tiffinfo=info))
+        place = data.index((262).to_bytes(2, "little") + b"\x03\x00") + 8
+        data[place : place + 2] = bytes(2)
+        np.testing.assert_array_equal(decoded(bytes(data), 1)[..., 0], wanted)
+
+
+def test_sixteen_bits_of_a_netpbm_file() -> None:
+    levels = RNG.integers(0, 65536, (5, 7), dtype=np.uint16)
+    data = b"P5 7 5 65535\n" + levels.astype(">u2").tobytes()
+    np.testing.assert_array_equal(decoded(data, 1)[..., 0], np.round(levels / 257))
+
+
+def test_sixteen_bits_of_colour_are_within_a_level_of_eight() -> None:
+    levels = RNG.integers(0, 65536, (5, 7, 3), dtype=np.uint16)
+    wanted = levels / 257
+    rows = b"".join(b"\0" + row.tobytes() for row in levels.astype(">u2"))
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", 7, 5, 16, 2, 0, 0, 0)), (b"IDAT", zlib.compress(rows)), (b"IEND", b"")]
+    data = b"\x89PNG\r\n\x1a\n"
+    for name, body in parts:
+        data += struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+    assert np.abs(decoded(data, 3) - wanted).max() <= 1
+    np.testing.assert_array_equal(decoded(data, 3), levels >> 8)
+
+
 @pytest.mark.parametrize("kind", [np.float32, np.int32])
 def test_depths_without_an_agreed_range_are_refused(kind: type) -> None:
     data = encoded(Image.fromarray(np.full((5, 7), 0.5 if kind is np.float32 else 70000, dtype=kind)), "TIFF")
@@ -211,6 +242,16 @@ def test_of_an_animation_the_first_frame_is_used() -> None:
     for format_, options in (("GIF", {}), ("PNG", {}), ("WEBP", {"lossless": True}), ("TIFF", {})):
         data = encoded(frames[0], format_, save_all=True, append_images=frames[1:], **options)
         assert (decoded(data) == (255, 0, 0)).all()
+        assert images.decode(data, 3)[1].frames == 2
+        assert images.decode(encoded(frames[0], format_), 3)[1].frames == 1
+
+
+def test_the_second_picture_in_a_cameras_file_is_no_frame() -> None:
+    frames = [Image.new("RGB", (16, 8), colour) for colour in ("red", "blue")]
+    data = encoded(frames[0], "MPO", save_all=True, append_images=frames[1:])
+    pixels, original = images.decode(data, 3)
+    assert np.abs(pixels.astype(int) - (255, 0, 0)).max() <= 2
+    assert original.frames == 1
 
 
 # --- bad files --------------------------------------------------------------------------------------------------------
@@ -281,6 +322,32 @@ def test_a_tiff_that_claims_to_be_huge_is_bad() -> None:
         images.decode(bytes(data), 1)
 
 
+@pytest.mark.parametrize("format_", ["EPS", "TGA", "PCX", "ICO", "SGI"])
+def test_formats_of_no_use_are_not_even_tried(format_: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data = encoded(COLOUR, format_)
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", None)  # called, it would be another error
+    with pytest.raises(BadImageError, match="not a picture in a known format"):
+        images.decode(data, 3)
+
+
+def test_reasons_name_no_addresses(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise OSError(f"cannot do\n this with {io.BytesIO()!r}")
+
+    monkeypatch.setattr("PIL.ImageOps.exif_transpose", fail)
+    with pytest.raises(BadImageError, match=r"^damaged: cannot do this with the file$"):
+        images.decode(encoded(COLOUR), 3)
+
+
+def test_too_little_memory_is_not_damage(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr("PIL.ImageOps.exif_transpose", fail)
+    with pytest.raises(BadImageError, match=r"^needs more memory than there is$"):
+        images.decode(encoded(COLOUR), 3)
+
+
 # --- files ------------------------------------------------------------------------------------------------------------
 
 
@@ -289,6 +356,47 @@ def test_a_tiff_that_claims_to_be_huge_is_bad() -> None:
 )
 def test_names_of_pictures(name: str, is_one: bool) -> None:
     assert images.is_picture(Path("folder.png") / name) == is_one
+
+
+def test_pictures_below_a_folder_are_all_that_are_named_so_whether_they_can_be_read_or_not(tmp_path: Path) -> None:
+    there = ["b.png", "a/c.JPG", "a/b/d.gif"]
+    for name in (*there, ".hidden.png", ".hidden/e.png", "notes.txt", "elsewhere/f.png"):
+        (tmp_path / "in" / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / "in" / name).touch()
+    (tmp_path / "in/elsewhere").rename(tmp_path / "elsewhere")
+    (tmp_path / "in/folder.png").mkdir()
+    (tmp_path / "in/linked.png").symlink_to(tmp_path / "elsewhere")
+    (tmp_path / "in/lost.png").symlink_to("nowhere")
+    (tmp_path / "in/circle.png").symlink_to("circle.png")
+    found = {path.relative_to(tmp_path / "in").as_posix() for path in images.below(tmp_path / "in")}
+    assert found == {*there, "lost.png", "circle.png"}
+    assert images.left_out(tmp_path / "in") == {
+        "*.txt": "1 file without a picture's suffix left out: notes.txt",
+        "linked.png": "a link to a folder is not followed",
+    }
+    assert images.below(tmp_path / "none") == []
+    assert images.left_out(tmp_path / "none") == {}
+
+
+def test_of_many_files_left_out_ten_are_named(tmp_path: Path) -> None:
+    for number in range(25):
+        (tmp_path / f"{number:02d}.avi").touch()
+    said = images.left_out(tmp_path)["*.avi"]
+    assert said.startswith("25 files without a picture's suffix left out: 00.avi, 01.avi,")
+    assert said.endswith("09.avi and 15 more")
+
+
+def test_what_is_no_regular_file_is_not_opened(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.png")  # to open it would wait for ever
+    for name, target in {"null.png": "/dev/null", "folder.png": "."}.items():
+        (tmp_path / name).symlink_to(target)
+    for path in tmp_path.iterdir():
+        with pytest.raises(BadImageError, match="not a regular file"):
+            images.fetch(path)
+
+
+def test_names_that_are_not_utf_8_can_be_written() -> None:
+    assert images.printable(os.fsdecode(b"a\xe9/\xc3\xa9.png")) == "a\\xe9/é.png"
 
 
 @pytest.mark.parametrize("suffix", [*LOSSLESS, ".PNG"])

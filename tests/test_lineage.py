@@ -1,5 +1,7 @@
 """What a training is a function of, and which commit it ran on."""
 
+import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -150,3 +152,115 @@ def test_uncommitted_edits_of_one_file(project: Path, tmp_path: Path, monkeypatc
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path.parent))
     (tmp_path / "params.yaml").write_text("seed: 0")
     assert not lineage.has_uncommitted_edits(tmp_path / "params.yaml")  # no repository
+
+
+def dependencies(project: Path, stage: str = "train") -> dict[str, str]:
+    return lineage.dependencies(project, stage, config.load(project / "params.yaml"))
+
+
+def test_a_stages_dependencies_tell_every_change_that_dvc_would_see_and_no_other(project: Path) -> None:
+    for path in ("data/prepared/dataset.json", "data/prepared/pixels/trainA.u8"):
+        (project / path).parent.mkdir(parents=True, exist_ok=True)
+        (project / path).write_bytes(b"data")
+    first = dependencies(project)
+    assert dependencies(project) == first
+
+    def changes() -> set[str]:
+        now = dependencies(project)
+        return {name.removeprefix(f"{project}/") for name in now.keys() | first.keys() if now.get(name) != first.get(name)}
+
+    set_params(project, {"evaluate.gallery_size": 1, "runtime.workers": 3, "dataset.limit": 5})
+    (project / "src/cyclegan/evaluation/metrics.py").write_text("")
+    (project / "src/cyclegan/training/__pycache__").mkdir()
+    (project / "src/cyclegan/training/__pycache__/x.pyc").write_bytes(b"x")
+    for code in ("src/cyclegan/training/ema.py", "stages/train.py"):
+        os.utime(project / code)
+    assert changes() == set()
+
+    set_params(project, {"loss.lambda_A": 9.0, "preprocess.flip": False})
+    assert changes() == {"params loss", "params preprocess.flip"}
+    (project / "src/cyclegan/training/ema.py").write_text("")
+    (project / "src/cyclegan/training/new.py").write_text("")
+    (project / "src/cyclegan/training/pool.py").unlink()
+    code = {f"src/cyclegan/training/{name}.py" for name in ("ema", "new", "pool")}
+    assert changes() - code == {"params loss", "params preprocess.flip"}
+    assert code < changes()
+    (project / "data/prepared/pixels/trainA.u8").write_bytes(b"atad")
+    (project / "data/prepared/new").write_bytes(b"")
+    replaced = project / "data/prepared/dataset.json"
+    status = replaced.stat()
+    (project / "other").write_bytes(b"atad")
+    os.utime(project / "other", ns=(status.st_atime_ns, status.st_mtime_ns))
+    (project / "other").rename(replaced)  # of the same size and time
+    data = {"data/prepared/pixels/trainA.u8", "data/prepared/new", "data/prepared/dataset.json"}
+    assert data < changes()
+
+
+def test_a_dependency_that_a_parameter_names_is_the_one_it_names_now(project: Path) -> None:
+    def weights() -> list[str]:
+        return [name.partition("/weights/")[2] for name in dependencies(project) if "/weights/" in name]
+
+    assert weights() == ["random/.gitkeep"]
+    (project / "weights/mine/G_AB").mkdir(parents=True)
+    (project / "weights/mine/G_AB/generator.safetensors").write_bytes(b"one")
+    set_params(project, {"train.init_from": "weights/mine"})
+    assert weights() == ["mine/G_AB/generator.safetensors"]
+
+
+def test_an_abbreviated_hash_names_its_commit_and_nothing_else_does(project: Path) -> None:
+    commit = run(project, "git", "rev-parse", "HEAD").stdout.strip()
+    for length in (7, 12, 40):
+        assert lineage.full_hash(project, commit[:length]) == commit
+    other = "0" if commit[0] != "0" else "1"
+    assert lineage.full_hash(project, other + commit[1:]) is None
+    run(project, "git", "branch", "deadbeef")  # a name that moves, though it looks like a hash
+    assert lineage.full_hash(project, "deadbeef") is None
+    for name in ("main", "HEAD", "HEAD~0"):
+        assert lineage.full_hash(project, name) is None
+
+
+def test_commits_of_results_are_those_that_changed_the_lock_on_any_branch_and_the_next_ones_come_first(
+    project: Path,
+) -> None:
+    commits = {"code": run(project, "git", "rev-parse", "HEAD").stdout.strip()}
+
+    def commit(name: str, file: str = "dvc.lock") -> None:
+        (project / file).write_text(name)
+        commits[name] = git_commit(project, name)
+
+    commit("first")
+    commit("more code", "new.py")
+    commit("second")
+    run(project, "git", "checkout", "-q", "-b", "side", commits["code"])
+    commit("aside")
+    run(project, "git", "checkout", "-q", "main")
+
+    def found(since: str) -> list[str]:
+        names = {found: name for name, found in commits.items()}
+        return [names[result] for result in lineage.commits_of_results(project, since)]
+
+    assert found(commits["more code"])[0] == "second"
+    assert found(commits["first"])[0] == "second"
+    assert found(commits["code"])[0] != "second"  # the older ones of those that follow come first
+    for since in ("none", *commits.values()):
+        assert sorted(found(since)) == ["aside", "first", "second"]
+
+
+def test_an_output_is_fetched_as_a_commit_has_it(project: Path, tmp_path: Path) -> None:
+    run(project, "dvc", "init", "-q")
+    made = project / "made"
+    made.mkdir()
+    (made / "weights").write_text("old")
+    run(project, "dvc", "add", "-q", "made")
+    old = git_commit(project, "old")
+    (made / "weights").write_text("new")
+    run(project, "dvc", "add", "-q", "made")
+    new = git_commit(project, "new")
+    for commit, text in ((new, "new"), (old, "old")):
+        assert lineage.fetch(project, commit, Path("made/weights"), tmp_path / "weights")
+        assert (tmp_path / "weights").read_text() == text
+    assert (made / "weights").read_text() == "new"
+    assert not lineage.fetch(project, old, Path("made/nothing"), tmp_path / "nothing")
+    shutil.rmtree(project / ".dvc/cache")
+    assert not lineage.fetch(project, old, Path("made/weights"), tmp_path / "gone")
+    assert not (tmp_path / "gone").exists()

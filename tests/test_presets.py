@@ -25,6 +25,8 @@ PARAMS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
 NOT_METHOD = {
     "preprocess.min_side",
     "preprocess.background",
+    "train.continue_from",
+    "train.keep_state",
     "train.history_every_steps",
     "train.n_samples",
 }
@@ -167,7 +169,7 @@ def test_the_reference_is_the_papers_method() -> None:
         "n_epochs_decay": 100,
         "lr_decay_epochs": 50,
     }
-    assert reference.train.model_dump(exclude={"history_every_steps", "n_samples"}) == {
+    assert reference.train.model_dump(exclude={"history_every_steps", "n_samples", "continue_from", "keep_state"}) == {
         "init_from": "weights/random",
         "arithmetic": "textbook",
         "batch_size": 1,

@@ -180,6 +180,39 @@ def export_weights(
         )
 
 
+@app.command()
+def check(params: ParamsFile = Path("params.yaml")) -> None:
+    """Check settings and pictures without training, and estimate memory, disk and time on this machine."""
+    from cyclegan import config
+    from cyclegan.pipeline import check as checks
+
+    try:
+        settings = config.load(params)
+        verdict = checks.check(settings)
+    except UserError as error:
+        _fail(f"{error}\nnot ready: mend the above, and check again")
+    except OSError as error:
+        _fail(f"{error.filename}: {error.strerror}\nnot ready: mend the above, and check again")
+    for subject, finding in [("settings", f"{params} is valid"), *verdict.lines]:
+        print(f"{subject:<10}{finding}")
+    for warning in verdict.warnings:
+        print(f"warning: {warning}")
+    if verdict.failures:
+        _fail("\nerror: ".join(verdict.failures) + f"\nnot ready: {len(verdict.failures)} to mend")
+    print("ready: `make repro` or `dvc repro` can run")
+
+
+@app.command()
+def sync() -> None:
+    """Send to MLflow what stages could not send, and mark trainings that were killed."""
+    from cyclegan import lineage, tracking
+
+    problems = tracking.sync(lineage.project_root())
+    if problems:
+        _fail("MLflow did not take everything:\n" + "\n".join(f"  {problem}" for problem in problems))
+    print("nothing waits for MLflow any more")
+
+
 @app.command("show-batch")
 def show_batch(
     sets: Annotated[int, typer.Option(min=1, help="How many times a row of A and a row of B.")] = 2,

@@ -1,11 +1,14 @@
 """Which device and which precision PyTorch computes with."""
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal
 
 import torch
 
 from cyclegan.errors import UserError
+
+OUT_OF_MEMORY = ("not enough memory", "can't allocate memory", "out of memory")  # what PyTorch's plain errors say
 
 Precision = Literal["float32", "bf16"]
 
@@ -57,3 +60,27 @@ def make_deterministic() -> None:
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # none is read here
     torch.backends.cudnn.benchmark = False
     torch.backends.cudnn.allow_tf32 = False  # float32 means float32
+
+
+@contextmanager
+def out_of_memory_explained(sizes: Mapping[str, int]) -> Iterator[None]:
+    """Within, running out of the device's or the machine's memory is an error that names what to lower.
+
+    Args:
+        sizes: the parameters that take most of it, and their values, the best to lower first.
+
+    Raises:
+        UserError: memory ran out.
+    """
+    try:
+        yield
+    except (MemoryError, RuntimeError) as error:
+        said = next(iter(str(error).splitlines()), "")
+        known = isinstance(error, MemoryError | torch.OutOfMemoryError)
+        if not known and not any(words in said for words in OUT_OF_MEMORY):
+            raise
+        named = " and ".join(f"{name} {value}" for name, value in sizes.items())
+        raise UserError(
+            f"memory ran out{f' ({said})' if said else ''} with {named} in params.yaml; lower {', then '.join(sizes)}, "
+            f"then model.ngf and model.ndf, or end what else uses the device. What was saved before is kept"
+        ) from None

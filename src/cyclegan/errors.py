@@ -11,8 +11,9 @@ class UserError(Exception):
 class Interrupted(Exception):  # noqa: N818 - a request to stop is not an error
     """Training stopped because a signal asked for it, after its checkpoint was written."""
 
-    def __init__(self, signal_number: int, step: int, total_steps: int) -> None:
+    def __init__(self, signal_number: int, step: int, total_steps: int, saved_step: int) -> None:
+        place = "there" if saved_step == step else f"step {saved_step}"
         super().__init__(
-            f"stopped by signal {signal_number} after step {step} of {total_steps}; `dvc repro` continues from there"
+            f"stopped by signal {signal_number} after step {step} of {total_steps}; `dvc repro` continues from {place}"
         )
         self.signal_number = signal_number

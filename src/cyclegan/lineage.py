@@ -3,7 +3,9 @@
 import hashlib
 import json
 import os
+import re
 import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +17,8 @@ from cyclegan.config import Config
 
 PREPARED = "data/prepared"  # the dependency of training that is data; dataset.json holds its digest
 FIRST_WEIGHTS = "${train.init_from}"  # the one that a parameter names
+TEMPLATE = re.compile(r"\$\{([\w.]+)\}")
+CODE = ("src/", "stages/")
 
 
 @dataclass(frozen=True)
@@ -100,6 +104,33 @@ def _sha256(file: Path) -> str:
     return hashlib.sha256(file.read_bytes()).hexdigest()
 
 
+def dependencies(workspace: Path, stage: str, config: Config) -> dict[str, str]:
+    """All that dvc.yaml says a stage depends on, as it is now: a parameter or a file by its name, and what tells a change.
+
+    Code is told by its digest; data, which may be large, by size and time of change.
+    """
+    declaration = stages(workspace)[stage]
+    found = {f"params {name}": json.dumps(value) for name, value in declared(config, declaration["params"]).items()}
+    for dependency in declaration["deps"]:
+        path = workspace / _resolved(dependency, config)
+        files = sorted(path.rglob("*")) if path.is_dir() else [path]
+        for file in files:
+            if not file.is_file() or "__pycache__" in file.parts:
+                continue
+            if dependency.startswith(CODE):
+                found[str(file)] = _sha256(file)
+            else:
+                status = file.stat()
+                found[str(file)] = f"{status.st_size} {status.st_mtime_ns} {status.st_ino}"
+    return found
+
+
+def _resolved(dependency: str, config: Config) -> str:
+    """The path that a dependency such as ${train.init_from} stands for."""
+    name = TEMPLATE.fullmatch(dependency)
+    return str(declared(config, [name[1]])[name[1]]) if name else dependency
+
+
 def outputs(workspace: Path) -> list[str]:
     """Every path that a stage of dvc.yaml writes."""
     paths: list[str] = []
@@ -129,6 +160,27 @@ def has_uncommitted_edits(file: Path) -> bool:
     False outside a repository, where there is nothing to compare with.
     """
     return bool(_git(file.parent, "status", "--porcelain", "--", file.name))
+
+
+def full_hash(workspace: Path, abbreviated: str) -> str | None:
+    """The hash of the commit that an abbreviated hash names; None where there is none."""
+    found = _git(workspace, "rev-parse", "--verify", "--quiet", f"{abbreviated}^{{commit}}")
+    return found if found and found.startswith(abbreviated) else None
+
+
+def commits_of_results(workspace: Path, since: str) -> list[str]:
+    """Every commit, of any branch or experiment, that changed dvc.lock; those that follow the commit `since` first."""
+    after = _git(workspace, "rev-list", "--all", "--reverse", "--ancestry-path", f"^{since}", "--", "dvc.lock") or ""
+    every = _git(workspace, "rev-list", "--all", "--", "dvc.lock") or ""
+    return list(dict.fromkeys([*after.split(), *every.split()]))
+
+
+def fetch(workspace: Path, commit: str, path: Path, target: Path) -> bool:
+    """Copy an output of the pipeline as a commit has it, from DVC's cache or a remote, to `target`; whether it is there."""
+    options = ["--rev", commit, "--out", str(target), "--force", "--quiet"]
+    command = [sys.executable, "-m", "dvc", "get", str(workspace), path.as_posix(), *options]
+    done = subprocess.run(command, cwd=workspace, capture_output=True, check=False)
+    return done.returncode == 0 and target.is_file()
 
 
 def _git(workspace: Path, *arguments: str) -> str | None:

@@ -2,6 +2,7 @@
 
 import hashlib
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ from PIL import Image
 
 from cyclegan.data.checks import Bad, Good, judge
 from cyclegan.data.layout import Picture
+from cyclegan.data.leaks import fingerprint
 
 WHITE = (255, 255, 255)
 
@@ -51,6 +53,23 @@ def test_a_bad_picture_is_refused_with_a_reason(tmp_path: Path, data: bytes, rea
     verdict = judge(picture(tmp_path, data), 3, WHITE, min_side=16)
     assert isinstance(verdict, Bad)
     assert verdict.reason.startswith(reason)
+
+
+def test_what_a_picture_is_compared_by_is_made_of_all_its_pixels(tmp_path: Path) -> None:
+    data = png(200, 160)
+    verdict = judge(picture(tmp_path, data), 3, WHITE, min_side=16)
+    assert isinstance(verdict, Good)
+    wanted = fingerprint(verdict.pixels, hashlib.sha256(data).hexdigest())
+    assert (verdict.fingerprint.file, verdict.fingerprint.pixels) == (wanted.file, wanted.pixels)
+    assert verdict.fingerprint.hash == wanted.hash
+    np.testing.assert_array_equal(verdict.fingerprint.grey, wanted.grey)
+
+
+def test_a_name_that_is_not_utf_8_is_a_reason(tmp_path: Path) -> None:
+    path = tmp_path / os.fsdecode(b"\xe9.png")
+    path.write_bytes(png(20, 20))
+    bad = Picture("A", "train", path, "\\xe9.png")
+    assert judge(bad, 3, WHITE, min_side=1) == Bad(bad, "its name is not UTF-8; rename it")
 
 
 def test_a_file_that_cannot_be_opened_is_bad_rather_than_a_crash(tmp_path: Path) -> None:

@@ -1,13 +1,18 @@
 """Finding, splitting and pairing raw pictures."""
 
+import os
 from collections import Counter
+from collections.abc import Iterator
 from itertools import chain
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from cyclegan.data.layout import Division, Picture, check_pairs, find
 from cyclegan.errors import UserError
+
+WALK = os.walk
 
 
 def fill(raw: Path, **sets: list[str]) -> Path:
@@ -18,6 +23,17 @@ def fill(raw: Path, **sets: list[str]) -> Path:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch()
     return raw
+
+
+def list_in_order(monkeypatch: pytest.MonkeyPatch, *, turned: bool) -> None:
+    """Let directories be listed by name, forwards or backwards."""
+
+    def in_order(top: Path, **options: Any) -> Iterator[tuple[str, list[str], list[str]]]:
+        for root, folders, files in WALK(top, **options):
+            folders.sort(reverse=turned)
+            yield root, folders, sorted(files, reverse=turned)
+
+    monkeypatch.setattr("os.walk", in_order)
 
 
 def names(pictures: list[Picture], domain: str, split: str) -> list[str]:
@@ -56,10 +72,9 @@ def test_held_out_pictures_are_exact_in_number_and_do_not_depend_on_directory_or
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int, fraction: float, held: int
 ) -> None:
     raw = fill(tmp_path, trainA=numbered(count), trainB=numbered(count))
-    listed = Path.rglob
     splits = []
     for turned in (False, True):
-        monkeypatch.setattr(Path, "rglob", lambda self, what, turn=turned: sorted(listed(self, what), reverse=turn))
+        list_in_order(monkeypatch, turned=turned)
         splits.append([(p.domain, p.split, p.name) for p in find(raw, Division(test_fraction=fraction), seed=3)])
     assert splits[0] == splits[1]
     pictures = find(raw, Division(test_fraction=fraction), seed=3)
@@ -221,8 +236,7 @@ def test_validation_pictures_depend_on_seed_and_names_alone(tmp_path: Path, monk
     assert names(first, "A", "val") != names(find(raw, division, seed=1), "A", "val")
     other = fill(tmp_path / "elsewhere", trainA=numbered(30), trainB=numbered(30), testA=["y.png"], testB=["z.png"])
     assert names(find(other, division, seed=0), "A", "val") == names(first, "A", "val")
-    listed = Path.rglob
-    monkeypatch.setattr(Path, "rglob", lambda self, what: sorted(listed(self, what), reverse=True))
+    list_in_order(monkeypatch, turned=True)
     assert find(raw, division, seed=0) == first
 
 

@@ -15,6 +15,7 @@ from hypothesis.extra import numpy as hnp
 from cyclegan import images
 from cyclegan.data.checks import Good
 from cyclegan.data.layout import Picture
+from cyclegan.data.leaks import fingerprint
 from cyclegan.data.store import MANIFEST, SUMMARY, Moments, Store, Writer
 from cyclegan.errors import UserError
 
@@ -25,7 +26,8 @@ SOURCE: dict[str, Any] = {"name": "mine", "paired_test": True}
 
 def good(domain: Any, split: Any, name: str, pixels: images.Pixels) -> Good:
     original = images.Original(pixels.shape[1] * 2, pixels.shape[0] * 3, "RGB")
-    return Good(Picture(domain, split, Path(name), name), pixels, f"sha-{name}", original)
+    sha256 = f"sha-{name}"
+    return Good(Picture(domain, split, Path(name), name), pixels, sha256, original, fingerprint(pixels, sha256))
 
 
 def mixed() -> list[Good]:

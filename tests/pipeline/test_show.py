@@ -24,8 +24,8 @@ GAP, SCALE = 2, 4  # px between pictures; pictures of 32 px are enlarged to cell
 def prepared(workspace: Path) -> Path:
     set_params(workspace, {"dataset.n_train": 9, "train.batch_size": 1})
     settings = config.load(Path("params.yaml"))
-    download(settings)
-    preprocess(settings)
+    download(settings, lambda: None)
+    preprocess(settings, lambda: None)
     return workspace
 
 
@@ -52,7 +52,7 @@ def test_rows_alternate_between_the_domains_and_hold_what_the_first_steps_hold(p
 
 def test_pictures_of_other_channels_and_sizes_fit_one_sheet(prepared: Path) -> None:
     set_params(prepared, {"model.input_nc": 1, "loss.lambda_identity": 0.0, "preprocess.mode": "none"})
-    preprocess(config.load(Path("params.yaml")))
+    preprocess(config.load(Path("params.yaml")), lambda: None)
     result = CliRunner().invoke(app, ["show-batch", "--cols", "2"])
     assert result.exit_code == 0, result.output
     assert "rows A, B, A, B of 2 pictures each" in result.output

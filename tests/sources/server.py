@@ -17,6 +17,10 @@ class Answer:
         stall: after `cut` bytes send nothing more, and keep the connection open.
         ranges: honour a Range header; otherwise send the whole with 200.
         length: announce Content-Length; otherwise the body is sent in HTTP chunks.
+        location: with a `status` of 3xx, where it redirects to.
+        body: send this in place of what the server serves, and honour no Range header.
+        shift: answer a Range header with bytes that start so much later than asked for, and say so.
+        trickle: send the body in pieces of so many bytes, one each 10 ms; None sends it at once.
     """
 
     status: int | None = None
@@ -24,6 +28,10 @@ class Answer:
     stall: bool = False
     ranges: bool = True
     length: bool = True
+    location: str | None = None
+    body: bytes | None = None
+    shift: int = 0
+    trickle: int | None = None
 
 
 @dataclass
@@ -85,22 +93,25 @@ class _Handler(BaseHTTPRequestHandler):
         told.headers.append({name.lower(): value for name, value in self.headers.items()})
         self.close_connection = True
         answer = told.answers.pop(0) if told.answers else told.usual
+        ranged = bool(asked) and answer.ranges and answer.body is None
         if answer.status is not None:
-            self._refuse(answer.status)
-        elif asked and answer.ranges and start >= len(told.body):
+            self._refuse(answer.status, answer.location)
+        elif ranged and start >= len(told.body):
             self._refuse(416)
         else:
-            self._send(answer, start if asked and answer.ranges else None)
+            self._send(answer, start + answer.shift if ranged else None)
 
-    def _refuse(self, status: int) -> None:
+    def _refuse(self, status: int, location: str | None = None) -> None:
         self.send_response(status)
+        if location is not None:
+            self.send_header("Location", location)
         if status == 416:
             self.send_header("Content-Range", f"bytes */{len(self.told.body)}")
         self.send_header("Content-Length", "0")
         self.end_headers()
 
     def _send(self, answer: Answer, start: int | None) -> None:
-        whole = self.told.body
+        whole = self.told.body if answer.body is None else answer.body
         rest = whole[start or 0 :]
         self.send_response(200 if start is None else 206)
         if start is not None:
@@ -112,7 +123,12 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         part = rest[: answer.cut]
         self.told.sent.append(len(part))
-        self.wfile.write(part if answer.length else b"%x\r\n%s\r\n" % (len(part), part))
+        step = answer.trickle or max(1, len(part))
+        for place in range(0, len(part), step):
+            piece = part[place : place + step]
+            self.wfile.write(piece if answer.length else b"%x\r\n%s\r\n" % (len(piece), piece))
+            if answer.trickle and self.told.stopped.wait(0.01):
+                return
         if not answer.length and answer.cut is None:
             self.wfile.write(b"0\r\n\r\n")
         if answer.stall:

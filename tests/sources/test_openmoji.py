@@ -64,6 +64,15 @@ def test_there_are_as_many_glyphs_as_the_documents_say(points: list[int]) -> Non
     assert not any(0xE000 <= point <= 0xF8FF for point in everything)  # the private use area holds brand logos
 
 
+def test_no_two_glyphs_have_the_same_lines(points: list[int]) -> None:
+    """Else a test drawing could lie in the training set under another name, as that of a heart of another colour."""
+    draw = openmoji._Renderer(openmoji._line_art(openmoji._font_bytes()), openmoji.SELECTION_SIZE)
+    hearts = [point for point in (0x2764, 0x1F9E1, 0x1F49B, 0x1F49A) if draw(point).tobytes() == draw(0x2764).tobytes()]
+    assert len(hearts) > 1
+    assert len(set(hearts) & set(points)) == 1
+    assert len({draw(point).tobytes() for point in points}) == len(points)
+
+
 def test_the_same_seed_draws_the_same_bytes(make: Make) -> None:
     once = contents(make("once"))
     assert contents(make("again")) == once

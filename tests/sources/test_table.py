@@ -205,7 +205,16 @@ def test_tables_that_cannot_be_read(tmp_path: Path, content: str | bytes, words:
 
 @pytest.mark.parametrize(
     ("function", "words"),
-    [("pathlib.Path.read_text", "cannot read {}/labels.csv"), ("shutil.copyfile", "cannot copy {}/1.png")],
+    [
+        ("pathlib.Path.read_text", "cannot read {0}/labels.csv: Permission denied; mend that and run again"),
+        (
+            "shutil.copyfile",
+            """2 pictures cannot be copied:
+  {0}/1.png: cannot be read: Permission denied
+  {0}/2.png: cannot be read: Permission denied
+mend or remove them and run again""",
+        ),
+    ],
 )
 def test_what_the_disk_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, function: str, words: str) -> None:
     def refuse(*_: Any, **__: Any) -> None:
@@ -216,7 +225,7 @@ def test_what_the_disk_refuses(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, 
     monkeypatch.setattr(function, refuse)
     with pytest.raises(UserError) as caught:
         make(root)
-    assert str(caught.value) == words.format(root) + ": Permission denied; mend that and run again"
+    assert str(caught.value) == words.format(root)
 
 
 def test_folder_and_table_must_be_there(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ from test_checkpoint import assert_equal
 from cyclegan import images
 from cyclegan.config import Config
 from cyclegan.errors import Interrupted, UserError
-from cyclegan.training import schedule
+from cyclegan.training import checkpoint, schedule
 from cyclegan.training.checkpoint import checkpoints, restore_checkpoint
 from cyclegan.training.history import Row
 from cyclegan.training.loop import fit
@@ -120,7 +120,9 @@ def test_killed_between_checkpoints_and_continued_equals_undisturbed(
     data: Any,
     make_state: Callable[[Config], TrainState],
     undisturbed: tuple[TrainState, Watcher],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(checkpoint, "LARGEST_SHARE", 1.0)  # a checkpoint after every step
     config = make_config(**{"train.history_every_steps": 4, "runtime.checkpoint_every_seconds": 1e-9})
     calls = iter(range(1, 100))
 
@@ -134,6 +136,34 @@ def test_killed_between_checkpoints_and_continued_equals_undisturbed(
     restore_checkpoint(state, tmp_path)
     assert state.step == 5
     run(config, data, tmp_path, state)
+    assert_equal(state, undisturbed[0])
+
+
+def test_where_no_checkpoint_can_be_written_training_goes_on_and_the_signals_message_says_from_where(
+    tmp_path: Path,
+    make_config: Callable[..., Config],
+    data: Any,
+    make_state: Callable[[Config], TrainState],
+    undisturbed: tuple[TrainState, Watcher],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    config = make_config(**{"train.history_every_steps": 4})
+
+    def full_disk(*_: Any) -> Path:
+        raise OSError(28, "No space left on device")
+
+    with pytest.raises(Interrupted, match="after step 3 of 9; `dvc repro` continues from there"):
+        run(config, data, tmp_path, make_state(config), stop_after(3))
+    state = make_state(config)
+    restore_checkpoint(state, tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(checkpoint, "save_checkpoint", full_disk)
+        with pytest.raises(Interrupted, match="after step 5 of 9; `dvc repro` continues from step 3"):
+            run(config, data, tmp_path, state, stop_after(2))
+        assert "the checkpoint of step 5 cannot be written" in capsys.readouterr().out
+        run(config, data, tmp_path, state)
+    assert [path.stem for path in checkpoints(tmp_path)] == ["step-000000003"]
     assert_equal(state, undisturbed[0])
 
 

@@ -24,7 +24,7 @@ def test_a_pool_has_the_channels_of_its_domain_and_the_size_of_the_others_pictur
     assert state.pools.A.slots.shape == (8, 1, 20, 24)  # fake_A is made of pictures of B
     assert state.pools.B.slots.shape == (8, 3, 12, 16)
     assert (type(state.pools.A), type(state.pools.B)) == (VariedPool, Pool)
-    assert (state.step, state.run_id, state.validation, state.history.rows) == (0, None, [], [])
+    assert (state.step, state.training_id, state.validation, state.history.rows) == (0, "", [], [])
 
 
 def test_optimizers_are_adam_as_configured_over_generators_and_discriminators(

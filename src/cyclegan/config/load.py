@@ -1,7 +1,6 @@
 """params.yaml -> Config, or one error that lists every mistake with its remedy."""
 
 import difflib
-from collections.abc import Hashable
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,12 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from cyclegan.config.schema import Config
+from cyclegan.config.values import shown
 from cyclegan.errors import UserError
+
+MOST_BYTES = 1 << 18  # of a parameter file, which has some kB: a reader in Python takes seconds for more
+MOST_MISTAKES = 20  # that an error lists
+MOST_LETTERS = 1000  # of what the YAML reader says
 
 
 def load(path: Path) -> Config:
@@ -28,16 +32,21 @@ def read(path: Path) -> object:
     """What a YAML file holds, in which no key may stand twice.
 
     Raises:
-        UserError: the file is missing, is not UTF-8 or is not YAML.
+        UserError: the file is missing, too large, not UTF-8 or not YAML.
     """
     try:
-        return yaml.load(path.read_text(encoding="utf-8"), Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
+        with path.open("rb") as file:
+            data = file.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise UserError(f"{path} has more than {MOST_BYTES:,} bytes, so it is no parameter file; give another")
+        return yaml.load(data.decode(), Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; run from the project's folder") from None
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UserError(f"{path} is not valid YAML: {error}; compare it with `git diff {path}`") from None
+        said = "it is nested too deep" if isinstance(error, RecursionError) else str(error)[:MOST_LETTERS]
+        raise UserError(f"{path} is not valid YAML: {said}; compare it with `git diff {path}`") from None
 
 
 def parse(raw: object, file: str) -> Config:
@@ -53,23 +62,56 @@ def parse(raw: object, file: str) -> Config:
     try:
         return Config.model_validate(raw)
     except ValidationError as error:
-        raise UserError("\n".join(_explain(details, file) for details in error.errors())) from None
+        mistakes = error.errors()
+        lines = [_explain(details, file) for details in mistakes[:MOST_MISTAKES]]
+        if len(mistakes) > MOST_MISTAKES:
+            lines.append(f"and {len(mistakes) - MOST_MISTAKES:,} more in {file}; mend these first")
+        raise UserError("\n".join(lines)) from None
 
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML's last-one-wins rule for a repeated key would train with a value that the reader may not see."""
+    """YAML's last-one-wins rule for a repeated key would train with a value that the reader may not see.
+
+    Nor may an alias stand for more than a single value: a page of aliases to lists of aliases unfolds to gigabytes.
+    """
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        """The next part of the document."""
+        if self.check_event(yaml.AliasEvent):
+            alias = self.peek_event()  # type: ignore[no-untyped-call]
+            if not isinstance(self.anchors.get(alias.anchor), yaml.ScalarNode | None):
+                raise yaml.composer.ComposerError(
+                    None, None, "an alias may stand for a single value only; write it out", alias.start_mark
+                )
+        return super().compose_node(parent, index)
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """The value of a part of the document."""
+        try:
+            return super().construct_object(node, deep)
+        except (yaml.YAMLError, RecursionError):
+            raise
+        except Exception as error:  # of many kinds: KeyError for `!!bool maybe`, IndexError for `!!int ""`
+            kind = node.tag.rpartition(":")[2]
+            raise yaml.constructor.ConstructorError(
+                None, None, f"this cannot be read as {kind} ({error})", node.start_mark
+            ) from None
+
+
+MERGE = "tag:yaml.org,2002:merge"
 
 
 def _unique_mapping(loader: _UniqueKeyLoader, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[Any] = set()
     for key_node, _ in node.value:
-        key = loader.construct_object(key_node, deep=True)
-        if not isinstance(key, Hashable):
+        plain = key_node.tag != MERGE and isinstance(key := loader.construct_object(key_node, deep=True), str)
+        if not (plain and key.isprintable()):
             raise yaml.constructor.ConstructorError(None, None, "a key must be a plain word", key_node.start_mark)
         if key in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"the key {key!r} stands here twice", key_node.start_mark)
+            raise yaml.constructor.ConstructorError(
+                None, None, f"the key {shown(key)} stands here twice", key_node.start_mark
+            )
         seen.add(key)
-    loader.flatten_mapping(node)
     return loader.construct_mapping(node, deep=True)
 
 
@@ -78,13 +120,13 @@ _UniqueKeyLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG,
 
 def _explain(details: ErrorDetails, file: str) -> str:
     location = [str(part) for part in details["loc"]]
-    key = ".".join(location)
+    key = ".".join(part if part.isprintable() and len(part) <= 80 else shown(part) for part in location)
     value: Any = details["input"]
     kind = details["type"]
     if kind == "missing":
         return f"{key} is missing from {file}; `git checkout {file}` restores every key with its default"
     if kind == "extra_forbidden":
-        return f"{key} in {file} is no parameter of this project; {_nearest(location)}"
+        return f"{key or 'a key'} in {file} is no parameter of this project; {_nearest(location)}"
     if kind == "value_error":  # a contradiction between keys, which words itself
         prefix = f"{key}: " if key else ""
         return f"{prefix}{details['ctx']['error']} ({file})"
@@ -95,12 +137,12 @@ def _explain(details: ErrorDetails, file: str) -> str:
         and _wants_number(details)
     ):
         return (
-            f"{key} is the text {value!r} in {file}; it must be a number: write it without quotes, and an exponent "
+            f"{key} is the text {shown(value)} in {file}; it must be a number: write it without quotes, and an exponent "
             f"with a point and a sign (2.0e-4), because YAML reads 2e-4 as text"
         )
     field = _field(location)
     remedy = f" ({field.description})" if field and field.description else ""
-    return f"{key} is {value!r} in {file}; it {_requirement(details)}{remedy}"
+    return f"{key or 'a key'} is {shown(value)} in {file}; it {_requirement(details)}{remedy}"
 
 
 def _requirement(details: ErrorDetails) -> str:
@@ -168,7 +210,7 @@ def _nearest(location: list[str]) -> str:
     section = _section(location[:-1])
     known = list(section.model_fields) if section else []
     by_lower = {name.lower(): name for name in known}
-    close = difflib.get_close_matches(location[-1].lower(), by_lower, n=1)
+    close = difflib.get_close_matches("".join(location[-1:]).lower()[:80], by_lower, n=1)
     if close:
         return f"did you mean {'.'.join([*location[:-1], by_lower[close[0]]])}?"
     return f"known here: {', '.join(known)}"

@@ -4,29 +4,31 @@ The comments in params.yaml are the users' documentation of each key; a `descrip
 error message adds to the range.
 """
 
+import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainValidator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from cyclegan.config.values import (
+    Address,
+    Batch,
+    Byte,
+    Channels,
+    Count,
+    Drawn,
+    Epochs,
+    Place,
+    Size,
+    Text,
+    Value,
+    Weight,
+    Width,
+    place,
+    plain,
+)
 
 STRIDES = {"resnet_6blocks": 4, "resnet_9blocks": 4, "unet_128": 128, "unet_256": 256}  # netG: sides are multiples, in px
-
-Size = Annotated[int, Field(ge=4, le=16384)]
-Count = Annotated[int, Field(ge=1)]
-Weight = Annotated[float, Field(ge=0, le=1e6, description="0 switches the term off")]
-Byte = Annotated[int, Field(ge=0, le=255)]
-Channels = Annotated[Literal[1, 3], Field(description="1 greyscale, 3 colour")]
-
-
-def _as_written(value: object) -> str | int:
-    if isinstance(value, bool) or not isinstance(value, str | int):
-        raise ValueError(
-            f"{value!r} is neither text nor a whole number; write it as the table spells it, in quotes if need be"
-        )
-    return value
-
-
-Value = Annotated[str | int, PlainValidator(_as_written)]
 
 
 class Section(BaseModel):
@@ -55,21 +57,22 @@ class DatasetConfig(Section):
         "vangogh2photo",
     ]
     image_size: Annotated[int, Field(ge=16, le=1024)]
-    n_train: Count | None
-    n_test: Count
-    path: Annotated[str, Field(min_length=1, description="a folder of pictures")]
-    table: Annotated[str, Field(min_length=1, description="a file below dataset.path")]
-    table_file_column: Annotated[str, Field(min_length=1)] | None
-    table_column: Annotated[str, Field(min_length=1)]
+    n_train: Drawn | None
+    n_test: Drawn
+    path: Annotated[Place, Field(description="a folder of pictures")]
+    table: Annotated[Place, Field(description="a file below dataset.path")]
+    table_file_column: Text | None
+    table_column: Text
     table_A: Annotated[list[Value], Field(min_length=1, description="a list such as [1]")]
     table_B: Annotated[list[Value], Field(min_length=1, description="a list such as [-1]")]
     limit: Count | None
     test_fraction: Annotated[float, Field(gt=0, lt=1)]
     val_fraction: Annotated[float, Field(ge=0, lt=1, description="0 holds no validation pictures out")]
     paired_test: bool
-    url: Annotated[str | None, Field(pattern="^(https?|file)://.", description="an http, https or file address")]
+    url: Annotated[Address | None, Field(description="an http, https or file address")]
     sha256: Annotated[str | None, Field(pattern="^[0-9a-f]{64}$", description="64 hexadecimal digits in lower case")]
     on_bad_image: Literal["error", "skip"]
+    on_leak: Literal["report", "error"]
 
 
 class PreprocessConfig(Section):
@@ -116,13 +119,13 @@ class ModelConfig(Section):
     netD: Literal["basic", "n_layers", "pixel", "same_size"]  # noqa: N815 - as above
     norm: Literal["instance", "instance_affine", "batch", "none"]
     dropout: bool
-    ngf: Count
-    ndf: Count
+    ngf: Width
+    ndf: Width
     n_layers_D: Annotated[int, Field(ge=1, le=6)]  # noqa: N815 - as above
     input_nc: Channels
     output_nc: Channels
     init_type: Literal["normal", "xavier", "kaiming", "orthogonal"]
-    init_gain: Annotated[float, Field(gt=0)]
+    init_gain: Annotated[float, Field(gt=0, le=1000, description="0.02 in the paper")]
     init_bias: Literal["zero", "uniform"]
 
 
@@ -151,8 +154,8 @@ class OptimizerConfig(Section):
 
 class ScheduleConfig(Section):
     lr_policy: Literal["linear", "step", "plateau", "cosine", "constant"]
-    n_epochs: Annotated[int, Field(ge=0)]
-    n_epochs_decay: Annotated[int, Field(ge=0)]
+    n_epochs: Epochs
+    n_epochs_decay: Epochs
     lr_decay_epochs: Count
 
     @model_validator(mode="after")
@@ -163,11 +166,24 @@ class ScheduleConfig(Section):
 
 
 class TrainConfig(Section):
-    init_from: Annotated[str, Field(min_length=1, description="a folder; weights/random holds none")]
-    batch_size: Count
+    init_from: Annotated[Place, Field(description="a folder; weights/random holds none")]
+    continue_from: (
+        Annotated[
+            str,
+            Field(
+                pattern="^([0-9a-f]{7,40}|[^/]+/.*)$",
+                description="the hash of a commit, the id of an MLflow run, or a model folder such as weights/NAME",
+            ),
+            AfterValidator(plain),
+            AfterValidator(place),
+        ]
+        | None
+    )
+    keep_state: bool
+    batch_size: Batch
     serial_batches: bool
     epoch_length: Literal["max", "min"]
-    pool_size: Annotated[int, Field(ge=0, description="0 switches the history pool off")]
+    pool_size: Annotated[int, Field(ge=0, le=100_000, description="0 switches the history pool off")]
     ema_decay: Annotated[float, Field(ge=0, lt=1, description="0 switches the average off")]
     arithmetic: Literal["fast", "textbook"]
     precision: Literal["auto", "float32", "bf16"]
@@ -176,31 +192,33 @@ class TrainConfig(Section):
 
 
 class EvaluateConfig(Section):
-    model: Annotated[str, Field(min_length=1, description="a folder with generators, such as models/trained")]
+    model: Annotated[Place, Field(description="a folder with generators, such as models/trained")]
     weights: Literal["auto", "ema", "raw"]
-    batch_size: Count
-    kid_subsets: Count
-    kid_subset_size: Annotated[int, Field(ge=2)]
+    batch_size: Batch
+    kid_subsets: Annotated[int, Field(ge=1, le=100_000)]
+    kid_subset_size: Annotated[int, Field(ge=2, le=1_000_000_000)]
     gallery_size: Count
 
 
 class ExportConfig(Section):
     opset: Annotated[int, Field(ge=18, le=24)]
-    tolerance: Annotated[float, Field(gt=0)]
+    tolerance: Annotated[float, Field(gt=0, le=2, description="outputs lie in [-1, 1]")]
 
 
 class TrackingConfig(Section):
-    experiment: Annotated[str, Field(min_length=1)]
-    uri: Annotated[str, Field(min_length=1)] | None
+    experiment: Annotated[Text, Field(max_length=250)]
+    uri: Text | None
     system_metrics: bool
 
 
 class RuntimeConfig(Section):
-    device: Annotated[str, Field(pattern="^(auto|cpu|mps|cuda(:[0-9]+)?)$", description="auto, cpu, cuda, cuda:N or mps")]
-    workers: Annotated[int, Field(ge=0)]
+    device: Annotated[
+        str, Field(pattern="^(auto|cpu|mps|cuda(:[0-9]{1,3})?)$", description="auto, cpu, cuda, cuda:N or mps")
+    ]
+    workers: Annotated[int, Field(ge=0, le=1024, description="0 takes one a core")]
     log_every_steps: Count
     sample_every_steps: Count
-    checkpoint_every_seconds: Annotated[float, Field(gt=0)]
+    checkpoint_every_seconds: Annotated[float, Field(gt=0, le=1e9)]
 
 
 class Config(Section):
@@ -220,8 +238,25 @@ class Config(Section):
     runtime: RuntimeConfig
 
     @model_validator(mode="after")
+    def continues_what_dvc_can_watch(self) -> "Config":
+        there, first = self.train.continue_from, self.train.init_from
+        if there is None:
+            return self
+        if "/" in there and first != there:
+            raise ValueError(
+                f"train.continue_from is the folder {there}, while train.init_from is {first}; set train.init_from to the "
+                f"same folder, so that DVC watches it"
+            )
+        if "/" not in there and first != "weights/random":
+            raise ValueError(
+                f"train.continue_from is {there}, while train.init_from is {first}, but a continued training has its own "
+                f"weights; set train.init_from to weights/random"
+            )
+        return self
+
+    @model_validator(mode="after")
     def sections_agree(self) -> "Config":
-        if Path(self.train.init_from).parts[:1] == ("models",):
+        if Path(os.path.normpath(self.train.init_from)).parts[:1] == ("models",):
             raise ValueError(
                 f"train.init_from is {self.train.init_from}, which training itself writes; copy the folder to weights/NAME "
                 f"and name that"

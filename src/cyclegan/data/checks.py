@@ -6,16 +6,18 @@ from dataclasses import dataclass
 
 from cyclegan import images
 from cyclegan.data.layout import Picture
+from cyclegan.data.leaks import Fingerprint, fingerprint
 
 
 @dataclass(frozen=True)
 class Good:
-    """A decoded picture: uint8 [H, W, C], the SHA-256 of its file, and what the file held."""
+    """A decoded picture: uint8 [H, W, C], the SHA-256 of its file, what the file held, and what it is compared by."""
 
     picture: Picture
     pixels: images.Pixels
     sha256: str
     original: images.Original
+    fingerprint: Fingerprint
 
 
 @dataclass(frozen=True)
@@ -27,14 +29,16 @@ class Bad:
 
 
 def judge(picture: Picture, channels: int, background: Sequence[int], min_side: int) -> Good | Bad:
-    """Decode `picture`; Bad if that fails or if a side is below `min_side` px."""
+    """Decode `picture`; Bad if that fails, if a side is below `min_side` px, or if nothing can be written of its name."""
     try:
-        data = picture.path.read_bytes()
+        str(picture.path).encode()
+        data = images.fetch(picture.path)
         pixels, original = images.decode(data, channels, background)
-    except OSError as error:
-        return Bad(picture, f"cannot be read: {error.strerror}")
+    except UnicodeEncodeError:
+        return Bad(picture, "its name is not UTF-8; rename it")
     except images.BadImageError as error:
         return Bad(picture, str(error))
     if min(original.width, original.height) < min_side:
         return Bad(picture, f"{original.width} x {original.height} px, below preprocess.min_side of {min_side}")
-    return Good(picture, pixels, hashlib.sha256(data).hexdigest(), original)
+    sha256 = hashlib.sha256(data).hexdigest()
+    return Good(picture, pixels, sha256, original, fingerprint(pixels, sha256))

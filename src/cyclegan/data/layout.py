@@ -13,6 +13,7 @@ from cyclegan.errors import UserError
 Domain = Literal["A", "B"]
 Split = Literal["train", "val", "test"]
 DOMAINS: tuple[Domain, Domain] = ("A", "B")
+RAW_SETS = ("trainA", "trainB", "testA", "testB")  # folders of raw pictures, whichever domain they are for
 
 
 @dataclass(frozen=True)
@@ -39,7 +40,7 @@ class Division:
 
 @dataclass(frozen=True)
 class Picture:
-    """One raw picture: its domain, its split, its file, and its name within its domain's folder."""
+    """One raw picture: its domain, its split, its file, and its name within its domain's folder, as `images.printable`."""
 
     domain: Domain
     split: Split
@@ -59,7 +60,7 @@ def find(raw: Path, division: Division, seed: int, usable: Callable[[Picture], b
     there is to judge by; at least one is.
 
     Raises:
-        UserError: a training set that is empty, or would be once others are held out.
+        UserError: a training set that is empty, or would be once others are held out; a folder that cannot be listed.
     """
     pictures: list[Picture] = []
     for domain in DOMAINS:
@@ -78,8 +79,8 @@ def find(raw: Path, division: Division, seed: int, usable: Callable[[Picture], b
 
 
 def _below(folder: Path, domain: Domain, split: Split) -> list[Picture]:
-    found = [Picture(domain, split, path, path.relative_to(folder).as_posix()) for path in images.below(folder)]
-    return sorted(found, key=lambda picture: picture.name)
+    found = [(path, images.printable(path.relative_to(folder).as_posix())) for path in images.below(folder)]
+    return sorted((Picture(domain, split, path, name) for path, name in found), key=lambda picture: picture.name)
 
 
 def _hold_out(

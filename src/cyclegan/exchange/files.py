@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 
 from cyclegan.errors import UserError
@@ -19,7 +20,7 @@ from cyclegan.exchange import layouts
 from cyclegan.exchange.layouts import AnySpec
 from cyclegan.exchange.tensors import PICKLES, SUFFIXES, read_tensors
 from cyclegan.models.networks import UNET_LEVELS, Domain
-from cyclegan.models.weights import KINDS, DiscriminatorSpec, GeneratorSpec, load, load_spec, save
+from cyclegan.models.weights import KINDS, RANGES, DiscriminatorSpec, GeneratorSpec, load, load_spec, save
 
 # Names of files, by our names of the networks. The reference's D_A judges what its G_A makes, which lies in domain B.
 REFERENCE = {"G_AB": "net_G_A", "G_BA": "net_G_B", "D_A": "net_D_B", "D_B": "net_D_A"}
@@ -69,7 +70,7 @@ def import_weights(
         UserError: nothing that can be read, nothing that tells which network it is, or the target is taken.
     """
     _check_free(target)
-    if source.is_dir():
+    if _is_dir(source):
         if name:
             raise UserError(f"--as names the network in a single file, but {source} is a folder; leave it out")
         files = _files_in(source, epoch)
@@ -79,7 +80,7 @@ def import_weights(
         files = {name or _told_by(source): source}
     else:
         raise UserError(f"there is no {source}; give a weights file, or a folder of them")
-    digests = {own: hashlib.sha256(file.read_bytes()).hexdigest() for own, file in files.items()}
+    digests = {own: _sha256(file) for own, file in files.items()}
     train_key = f"imported-{hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()[:16]}"
     networks = {own: layouts.read(read_tensors(file), str(file), unet_dropout=dropout) for own, file in files.items()}
     specs = {own: _named(network.spec, own, files[own], size, train_key) for own, network in networks.items()}
@@ -133,6 +134,21 @@ def export_weights(source: Path, target: Path, *, weights: str | None = None) ->
     return done
 
 
+def _is_dir(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError as error:  # such as a name that is too long
+        raise UserError(f"cannot read {path}: {error.strerror or error}; give another place") from None
+
+
+def _sha256(file: Path) -> str:
+    try:
+        with file.open("rb") as opened:
+            return hashlib.file_digest(opened, "sha256").hexdigest()
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror or error}; mend that and try again") from None
+
+
 def _files_in(folder: Path, epoch: str) -> dict[str, Path]:
     reference = {own: f"{epoch}_{stem}" for own, stem in REFERENCE.items()}
     conventions = [reference, WALKTHROUGH] if epoch == LATEST else [reference]
@@ -168,10 +184,11 @@ def _named(spec: AnySpec, own: str, file: Path, size: int, train_key: str) -> An
         )
     if isinstance(spec, DiscriminatorSpec):
         return replace(spec, domain=cast(Domain, own[-1]), train_key=train_key)
-    if size % spec.stride or size < spec.smallest:
+    largest = RANGES["size"][1]
+    if size % spec.stride or not spec.smallest <= size <= largest:
         raise UserError(
             f"--size is {size}, but {file} holds a {spec.netG}, which takes sides in multiples of {spec.stride} px from "
-            f"{spec.smallest} px; give the size that it was trained on"
+            f"{spec.smallest} to {largest} px; give the size that it was trained on"
         )
     return replace(spec, direction=own, size=size, train_key=train_key)
 
@@ -222,7 +239,11 @@ def _parameters(module: nn.Module) -> int:
 
 
 def _check_free(target: Path) -> None:
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+    try:
+        taken = target.exists() and not (target.is_dir() and not any(target.iterdir()))
+    except OSError as error:
+        raise UserError(f"{target} cannot be written: {error.strerror or error}; give another place") from None
+    if taken:
         raise UserError(f"{target} exists already; give another name, or remove it")
 
 
@@ -238,8 +259,9 @@ def _written_whole(target: Path) -> Iterator[Path]:
         if target.is_dir():
             target.rmdir()  # empty
         partial.rename(target)
-    except OSError as error:
-        raise UserError(f"{target} cannot be written: {error.strerror or error}; give another place") from None
+    except (OSError, SafetensorError) as error:  # the latter where a disk is full
+        reason = getattr(error, "strerror", None) or error
+        raise UserError(f"{target} cannot be written: {reason}; give another place") from None
     finally:
         _remove(partial)
 
@@ -247,5 +269,5 @@ def _written_whole(target: Path) -> Iterator[Path]:
 def _remove(path: Path) -> None:
     if path.is_dir():
         shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)
+    elif path.exists():
+        path.unlink()

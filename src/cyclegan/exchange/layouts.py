@@ -14,7 +14,9 @@ import torch
 from torch import Tensor
 
 from cyclegan.config import ModelConfig
+from cyclegan.config.values import WIDEST
 from cyclegan.errors import UserError
+from cyclegan.exchange.tensors import shown
 from cyclegan.models.networks import BASIC_LAYERS, RESNET_BLOCKS, UNET_LEVELS
 from cyclegan.models.weights import DiscriminatorSpec, GeneratorSpec
 
@@ -26,6 +28,7 @@ KNOWN = (
     f"the reference PyTorch implementation, the 2017 walkthrough and vintagify keep them"
 )
 NORMS: tuple[str, ...] = get_args(ModelConfig.model_fields["norm"].annotation)
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 COUNTER = "num_batches_tracked"  # of a BatchNorm; PyTorch before 0.4.1 did not count
 STATISTICS = ("running_mean", "running_var", COUNTER)  # which it also kept, unused, under an InstanceNorm
 SHOWN = 10  # keys that an error lists
@@ -60,7 +63,7 @@ def read(tensors: Mapping[str, Tensor], file: str, *, unet_dropout: bool = False
     block = "block" if any(".block." in key for key in tensors) else "conv_block"
     misfits = {spec: _misfits(spec, block, tensors) for spec in _candidates(tensors, unet_dropout)}
     if not misfits:
-        found = [f"{key} {_sides(tensor)}" for key, tensor in tensors.items()]
+        found = [f"{shown(key)} {_sides(tensor)}" for key, tensor in tensors.items()]
         raise UserError(f"{file} holds no network that can be recognised: {_listed(found)}; {KNOWN}")
     spec = min(misfits, key=lambda candidate: len(misfits[candidate]))
     if misfits[spec]:
@@ -77,6 +80,11 @@ def read(tensors: Mapping[str, Tensor], file: str, *, unet_dropout: bool = False
     ours = {}
     for (key, meta), theirs in zip(_shapes(spec).items(), _keys(spec, block).values(), strict=True):
         tensor = tensors[theirs] if theirs in tensors else torch.zeros(())  # a counter that was not kept
+        if meta.dtype.is_floating_point and tensor.dtype not in FLOATS:
+            raise UserError(
+                f"{file} has {theirs} in {str(tensor.dtype).removeprefix('torch.')}, such as quantised networks have it; "
+                f"save the weights in float32, float16 or bfloat16"
+            )
         ours[key] = tensor.to(meta.dtype)
         if not bool(torch.isfinite(ours[key]).all()):
             raise UserError(f"{file} has values in {theirs} that are not finite in float32; it is of no use")
@@ -133,7 +141,7 @@ def _candidates(tensors: Mapping[str, Tensor], unet_dropout: bool) -> Iterator[A
 def _convolution(tensors: Mapping[str, Tensor], place: str) -> tuple[int, int] | None:
     """Channels of the convolution at `place`, in the order of the weight's axes; None if there is none."""
     tensor = tensors.get(f"{place}.weight")
-    if tensor is None or tensor.ndim != 4 or tensor.numel() == 0:
+    if tensor is None or tensor.ndim != 4 or tensor.numel() == 0 or max(tensor.shape) > WIDEST:
         return None
     return tensor.shape[0], tensor.shape[1]
 
@@ -151,7 +159,7 @@ def _misfits(spec: AnySpec, block: str, tensors: Mapping[str, Tensor]) -> list[s
             found.append(f"{theirs} is {_sides(tensors[theirs])}, not {_sides(shapes[ours])}")
     layers = set(_places(spec, block).values()) if spec.norm.startswith("instance") else set()
     known = {*keys.values(), *(f"{layer}.{leaf}" for layer, leaf in product(layers, STATISTICS))}
-    return found + [f"{key} is not part of it" for key in tensors if key not in known]
+    return found + [f"{shown(key)} is not part of it" for key in tensors if key not in known]
 
 
 def _shapes(spec: AnySpec) -> dict[str, Tensor]:
@@ -203,7 +211,8 @@ def _unet_places(levels: int) -> Iterator[tuple[str, str]]:
 
 
 def _sides(tensor: Tensor) -> str:
-    return " x ".join(str(side) for side in tensor.shape) or "a number"
+    sides = " x ".join(str(side) for side in tensor.shape[:8]) or "a number"
+    return sides if tensor.ndim <= 8 else f"{sides} x ..."
 
 
 def _listed(items: list[str]) -> str:

@@ -6,15 +6,15 @@ The bytes depend on the weights alone: source paths and stack traces, which both
 import contextlib
 import io
 import logging
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
 import onnx
 import torch
-import torch.fx.experimental._config
 from torch import nn
 from torch.export import Dim
+
+from cyclegan.models.networks import any_size
 
 ONNX_FILE = "generator.onnx"
 PROGRAM_FILE = "generator.pt2"
@@ -84,14 +84,6 @@ def export_onnx(network: nn.Module, shape: Shape, opset: int, path: Path) -> Non
     onnx.helper.set_model_props(model, {"smallest": str(shape.smallest), "stride": str(shape.stride)})
     onnx.checker.check_model(model, full_check=True)
     path.write_bytes(model.SerializeToString(deterministic=True))
-
-
-def any_size() -> AbstractContextManager[None]:
-    """Within, the exporter makes no case of a size of 1, as the innermost features of a U-Net may have it."""
-    patched: AbstractContextManager[None] = torch.fx.experimental._config.patch(  # type: ignore[attr-defined]  # noqa: SLF001
-        backed_size_oblivious=True
-    )
-    return patched
 
 
 def _strip(model: onnx.ModelProto) -> None:

@@ -1,5 +1,6 @@
 """Picture files through one generator: same names, same sizes."""
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,9 @@ from torch import Tensor
 from cyclegan import images
 from cyclegan.errors import UserError
 from cyclegan.models.weights import load_generator
+
+ONNX_BYTES = (1 << 31) - 1  # the limit of its format
+SIDE = re.compile("[1-9][0-9]{0,3}")
 
 
 @dataclass(frozen=True)
@@ -45,7 +49,11 @@ def load(model: Path, device: torch.device) -> Translator:
     Raises:
         UserError: neither, or damaged.
     """
-    if not model.exists():
+    try:
+        there = model.exists()
+    except OSError:  # such as a name that is too long
+        there = False
+    if not there:
         raise UserError(
             f"there is no model {model}; give a generator's folder such as models/exported/G_AB, or an ONNX file"
         )
@@ -56,7 +64,7 @@ def load(model: Path, device: torch.device) -> Translator:
     @torch.no_grad()
     def run(pictures: Tensor) -> Tensor:
         output: Tensor = network(pictures.to(device))
-        return output.cpu()
+        return _checked(output.cpu(), pictures, model)
 
     return Translator(run, spec.channels_in, spec.stride, spec.smallest)
 
@@ -64,27 +72,64 @@ def load(model: Path, device: torch.device) -> Translator:
 def _load_onnx(path: Path) -> Translator:
     import onnxruntime
 
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what goes wrong is told once, by the error
     try:
-        session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+        if path.stat().st_size > ONNX_BYTES:
+            raise ValueError(f"it is larger than the {ONNX_BYTES:,} bytes that an ONNX file can have")
+        # From bytes: then it can name no other file to read weights from.
+        session = onnxruntime.InferenceSession(path.read_bytes(), options, providers=["CPUExecutionProvider"])
+        ends = session.get_inputs(), session.get_outputs()
+        inputs, outputs = ([entry.shape for entry in entries] for entries in ends)
+        kinds = {entry.type for entries in ends for entry in entries}
+        about = session.get_modelmeta().custom_metadata_map
     except Exception as error:  # ONNX Runtime's errors share no base but this
         raise UserError(f"{path} is not a readable ONNX model: {error}; export it again") from None
-    inputs, outputs = ([entry.shape for entry in entries] for entries in (session.get_inputs(), session.get_outputs()))
-    if not all(len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][1] in (1, 3) for shapes in (inputs, outputs)) or any(
-        isinstance(side, int) for side in inputs[0][2:]
+    if (
+        not all(len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][1] in (1, 3) for shapes in (inputs, outputs))
+        or any(isinstance(side, int) for side in inputs[0][2:])
+        or kinds != {"tensor(float)"}
     ):
         raise UserError(
-            f"{path} maps {inputs} to {outputs}, not [N, 1 or 3, H, W] of any height and width to the same; it is no "
-            f"generator of this project"
+            f"{path} maps {inputs} to {outputs} in {', '.join(sorted(kinds))}, not [N, 1 or 3, H, W] of any height and "
+            f"width to the same in float32; it is no generator of this project"
         )
-    about = session.get_modelmeta().custom_metadata_map
     if not {"stride", "smallest"} <= set(about):
         raise UserError(f"{path} does not say which sizes it takes; it is no generator of this version: export it again")
-    (entry,), channels = session.get_inputs(), inputs[0][1]
+    stride, smallest = (_side(path, name, about[name]) for name in ("stride", "smallest"))
+    name, channels = ends[0][0].name, inputs[0][1]
 
     def run(pictures: Tensor) -> Tensor:
-        return torch.from_numpy(np.asarray(session.run(None, {entry.name: pictures.numpy()})[0]))
+        try:
+            output = torch.from_numpy(np.asarray(session.run(None, {name: pictures.numpy()})[0]))
+        except Exception as error:  # as above
+            size = " x ".join(map(str, pictures.shape[:1:-1]))
+            raise UserError(f"{path} fails on a picture of {size} px: {error}; export it again") from None
+        return _checked(output, pictures, path)
 
-    return Translator(run, channels, int(about["stride"]), int(about["smallest"]))
+    return Translator(run, channels, stride, smallest)
+
+
+def _side(path: Path, name: str, text: str) -> int:
+    """A size in px from an ONNX file's metadata, where anything may stand."""
+    if not SIDE.fullmatch(text):
+        raise UserError(
+            f"{path} says that its {name} is {text[:40]!r}, not a number of px from 1 to 9999; it is no generator of this "
+            f"project: export it again"
+        )
+    return int(text)
+
+
+def _checked(output: Tensor, pictures: Tensor, model: Path) -> Tensor:
+    """`output`, if pictures of the same size can be made of it."""
+    if output.shape[0] != len(pictures) or output.shape[2:] != pictures.shape[2:]:
+        raise UserError(
+            f"{model} makes {list(output.shape)} of {list(pictures.shape)}, not pictures of the same size; it is no "
+            f"generator of this project"
+        )
+    if not bool(torch.isfinite(output).all()):
+        raise UserError(f"{model} gives values that are not finite, so its weights are of no use; train or fetch it again")
+    return output
 
 
 def translate_files(

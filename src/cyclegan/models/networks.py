@@ -1,11 +1,12 @@
 """The four networks of a CycleGAN together."""
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
 import torch
+import torch.fx.experimental._config
 from torch import nn
 
 from cyclegan import randomness
@@ -109,3 +110,11 @@ def evaluating(*networks: nn.Module) -> Iterator[None]:
     finally:
         for network, training in zip(networks, before, strict=True):
             network.train(training)
+
+
+def any_size() -> AbstractContextManager[None]:
+    """Within, torch.export makes no case of a size of 1, as the innermost features of a U-Net may have it."""
+    patched: AbstractContextManager[None] = torch.fx.experimental._config.patch(  # type: ignore[attr-defined]  # noqa: SLF001
+        backed_size_oblivious=True
+    )
+    return patched

@@ -5,9 +5,11 @@ folder holds such folders by the networks' names: G_AB and G_BA, and D_A and D_B
 """
 
 import json
+import re
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar, get_args
 
 import torch
 from safetensors import SafetensorError
@@ -15,12 +17,15 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from cyclegan.config import STRIDES, ModelConfig, smallest_translated
+from cyclegan.config.values import WIDEST
 from cyclegan.errors import UserError
 from cyclegan.models import networks as models
 from cyclegan.models.networks import Domain, Networks
 
 RANDOM = Path("weights/random")  # train.init_from that stands for random first weights
 FORMAT = 2
+CARD_BYTES = 1 << 16  # a description is no longer
+SHOWN = 5  # faults that an error lists
 
 Weights = Literal["raw", "ema"]  # as last trained, or the moving average
 
@@ -92,6 +97,19 @@ class DiscriminatorSpec:
 
 Spec = TypeVar("Spec", GeneratorSpec, DiscriminatorSpec)
 KINDS = {GeneratorSpec: "generator", DiscriminatorSpec: "discriminator"}
+CHOICES: dict[str, tuple[object, ...]] = {  # what a description may say ...
+    "direction": ("G_AB", "G_BA"),
+    "domain": get_args(Domain),
+    "netG": get_args(ModelConfig.model_fields["netG"].annotation),
+    "netD": get_args(ModelConfig.model_fields["netD"].annotation),
+    "norm": get_args(ModelConfig.model_fields["norm"].annotation),
+    "dropout": (False, True),
+    "channels_in": (1, 3),
+    "channels_out": (1, 3),
+    "weights": get_args(Weights),
+}
+RANGES = {"ngf": (1, WIDEST), "ndf": (1, WIDEST), "n_layers": (1, 6), "size": (1, 16384)}  # ... and between which numbers
+TRAIN_KEY = re.compile(r"[A-Za-z0-9_-]{0,128}")  # it names folders
 ORIGIN = {"direction", "domain", "size", "train_key", "weights", "format"}  # what does not shape the network
 
 
@@ -143,18 +161,59 @@ def load_spec(folder: Path, kind: type[Spec]) -> Spec:
     """
     path = folder / f"{KINDS[kind]}.json"
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-        if values["format"] != FORMAT:
+        if not path.is_file():
             raise UserError(
-                f"{path} has format {values['format']}, and this version reads {FORMAT}; train or import it again"
+                f"{folder} is no {KINDS[kind]}'s folder: it has no {path.name}; give one such as models/exported/G_AB"
             )
+        if path.stat().st_size > CARD_BYTES:
+            raise ValueError(f"it is longer than {CARD_BYTES:,} bytes")
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if type(values["format"]) is not int or values["format"] != FORMAT:
+            raise UserError(
+                f"{path} has format {values['format']!r:.20}, and this version reads {FORMAT}; train or import it again"
+            )
+        _check(values)
         return kind(**values)
-    except (FileNotFoundError, NotADirectoryError):
-        raise UserError(
-            f"{folder} is no {KINDS[kind]}'s folder: it has no {path.name}; give one such as models/exported/G_AB"
-        ) from None
-    except (ValueError, TypeError, KeyError) as error:
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror or error}; mend that, or give another folder") from None
+    except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise UserError(f"{path} is damaged: {error}; restore it with `dvc checkout`, or make it again") from None
+
+
+def _check(values: Mapping[str, object]) -> None:
+    """ValueError for a value that no network of this project has: such a network could be built of any size."""
+    for key, value in values.items():
+        if key in CHOICES and not any(type(value) is type(known) and value == known for known in CHOICES[key]):
+            raise ValueError(f"{key} is {value!r:.40}, not one of {', '.join(map(str, CHOICES[key]))}")
+        if key in RANGES:
+            least, most = RANGES[key]
+            if type(value) is not int or not least <= value <= most:
+                raise ValueError(f"{key} is {value!r:.40}, not a whole number from {least} to {most}")
+        if key == "train_key" and not (isinstance(value, str) and TRAIN_KEY.fullmatch(value)):
+            raise ValueError(f"train_key is {value!r:.40}, not letters and digits")
+
+
+def read_safetensors(path: Path) -> dict[str, Tensor]:
+    """The tensors of a file by name.
+
+    Raises:
+        SafetensorError: damaged, or a name stands twice in it, so that another program may read another tensor.
+        OSError: it cannot be read.
+    """
+    if not path.is_file():
+        raise FileNotFoundError(2, "No such file", str(path))
+    tensors: dict[str, Tensor] = load_file(path)
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(8), "little")
+        json.loads(file.read(length), object_pairs_hook=_unique)
+    return tensors
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> None:
+    names = [name for name, _ in pairs]
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise SafetensorError(f"{twice!r:.80} stands twice in its header")
 
 
 def load(folder: Path, kind: type[Spec], device: torch.device) -> tuple[nn.Module, Spec]:
@@ -163,20 +222,44 @@ def load(folder: Path, kind: type[Spec], device: torch.device) -> tuple[nn.Modul
     Elsewhere than on CUDA it lies in plain memory, so that imported weights give what they give at home to the last bit.
 
     Raises:
-        UserError: as `load_spec`, or weights that are missing, damaged or of other shapes.
+        UserError: as `load_spec`, or weights that are missing, damaged, of other shapes or types, or not finite.
     """
     spec = load_spec(folder, kind)
     path = folder / f"{KINDS[kind]}.safetensors"
     try:
-        network = spec.build()
-        network.load_state_dict(load_file(path))
+        tensors = read_safetensors(path)
     except FileNotFoundError:
         raise UserError(f"{folder} has no {path.name}; restore it with `dvc checkout`, or make it again") from None
-    except (SafetensorError, RuntimeError, KeyError, ValueError, TypeError) as error:
+    except (SafetensorError, OSError) as error:
         raise UserError(f"{path} does not hold this {KINDS[kind]}: {error}; restore it with `dvc checkout`") from None
+    with torch.device("meta"):  # takes no memory, before the file has shown that it holds a network of this size
+        faults = _misfits(spec.build().state_dict(), tensors)
+    if faults:
+        rest = f", and {len(faults) - SHOWN} more" if len(faults) > SHOWN else ""
+        raise UserError(
+            f"{path} does not hold this {KINDS[kind]}: {', '.join(faults[:SHOWN])}{rest}; restore it with `dvc checkout`"
+        )
+    network = spec.build()
+    network.load_state_dict(tensors)
     if device.type == "cuda":
         network.to(memory_format=torch.channels_last)
     return network.to(device).eval(), spec
+
+
+def _misfits(expected: Mapping[str, Tensor], tensors: Mapping[str, Tensor]) -> list[str]:
+    """What keeps the tensors of a file from being these, or from being of use."""
+    found = [f"{key:.80} is not part of it" for key in tensors if key not in expected]
+    for key, wanted in expected.items():
+        if key not in tensors:
+            found.append(f"{key} is missing")
+            continue
+        have = tensors[key]
+        if (have.shape, have.dtype) != (wanted.shape, wanted.dtype):
+            shapes = f"{list(have.shape)!s:.40} of {have.dtype}, not {list(wanted.shape)} of {wanted.dtype}"
+            found.append(f"{key} is {shapes}".replace("torch.", ""))
+        elif not bool(torch.isfinite(have).all()):
+            found.append(f"{key} has values that are not finite")
+    return found
 
 
 def load_generator(folder: Path, device: torch.device) -> tuple[nn.Module, GeneratorSpec]:

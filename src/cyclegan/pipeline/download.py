@@ -8,21 +8,23 @@ from cyclegan import lineage
 from cyclegan.config import Config, DatasetConfig
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.files import fresh_folder, put_in_place
+from cyclegan.pipeline.guard import Unchanged
 from cyclegan.sources import archives, celeba, earth, folder, openmoji, shapes, table
 from cyclegan.sources.provenance import Provenance
 
 DRAWN = {"openmoji": openmoji.make, "shapes": shapes.make, "earth": earth.make}
 
 
-def download(config: Config) -> None:
+def download(config: Config, unchanged: Unchanged) -> None:
     """Fill data/raw, whole or not at all.
 
     Raises:
-        UserError: the source cannot give what was asked of it.
+        UserError: the source cannot give what was asked of it, or params, pictures or code changed meanwhile.
     """
     partial = fresh_folder(paths.RAW)
     provenance = _make(partial, config.dataset, config.seed)
     provenance.save(partial)
+    unchanged()
     put_in_place(partial, paths.RAW)
     counts = {name: sum(1 for file in (paths.RAW / name).rglob("*") if file.is_file()) for name in folder.SETS}
     print(f"{provenance.name}: " + ", ".join(f"{count} in {name}" for name, count in counts.items()))

@@ -1,36 +1,44 @@
 """Stage evaluate: both directions scored on the test split, and shown."""
 
+import contextlib
 import shutil
 from pathlib import Path
 from typing import Any, Literal
 
 import pandas as pd
+import torch
+from torch import nn
 
 from cyclegan import images, lineage, tracking
 from cyclegan.config import Config
+from cyclegan.data.layout import DOMAINS, Domain
 from cyclegan.data.store import Store
-from cyclegan.device import choose_device, make_deterministic
+from cyclegan.device import choose_device, make_deterministic, out_of_memory_explained
 from cyclegan.errors import UserError
 from cyclegan.evaluation import protocol
 from cyclegan.evaluation.features import Inception
 from cyclegan.evaluation.gallery import gallery
 from cyclegan.models.weights import GeneratorSpec, Weights, load_generator
 from cyclegan.pipeline import paths
-from cyclegan.pipeline.files import read_json, write_json
+from cyclegan.pipeline.files import write_json
+from cyclegan.pipeline.guard import Unchanged, sole_holder
+from cyclegan.pipeline.trained import read_training
 
-DIRECTIONS = {"A_to_B": ("A", "B"), "B_to_A": ("B", "A")}
+DIRECTIONS: dict[str, tuple[Domain, Domain]] = {"A_to_B": ("A", "B"), "B_to_A": ("B", "A")}
 
 
-def evaluate(config: Config) -> None:
+def evaluate(config: Config, unchanged: Unchanged) -> None:
     """Score the generators of `evaluate.model`; writes the metrics, a row a test picture, and a gallery a direction.
 
     Raises:
-        UserError: no data, no generators, generators of other channels, or averages asked for where none were kept.
+        UserError: no data, no generators, generators of other channels, averages asked for where none were kept, too
+            little memory, or params, data or code that changed meanwhile.
     """
     model = Path(config.evaluate.model)
-    train_key = read_json(model / paths.TRAINING)["train_key"]
+    train_key = read_training(model)["train_key"]
     if model == paths.TRAINED:  # DVC holds the result now
-        shutil.rmtree(lineage.project_root() / paths.CHECKPOINTS / train_key, ignore_errors=True)
+        _forget_checkpoints(lineage.project_root() / paths.CHECKPOINTS / train_key)
+    log_store = tracking.store_of(config.tracking, lineage.project_root())
     make_deterministic()
     device = choose_device(config.runtime.device)
     store = Store(paths.PREPARED)
@@ -38,16 +46,41 @@ def evaluate(config: Config) -> None:
     generators = {name: load_generator(paths.generator(model, name, weights), device) for name in ("G_AB", "G_BA")}
     for here, there in DIRECTIONS.values():
         _check_fit(store, model, generators[f"G_{here}{there}"][1], here, there)
+    side = store.open("test", "A").heights[0]
+    with out_of_memory_explained({"evaluate.batch_size": config.evaluate.batch_size, "preprocess.crop_size": side}):
+        scores, table, sheets = _score(store, generators, config, device)
+    unchanged()
+    for direction, sheet in sheets.items():
+        paths.GALLERIES[direction].parent.mkdir(parents=True, exist_ok=True)
+        images.write(paths.GALLERIES[direction], sheet)
+    counts = {f"test_{name}": store.summary["sets"][f"test{name}"]["pictures"] for name in DOMAINS}
+    write_json(paths.EVALUATE_METRICS, {"weights": weights, "pictures": counts, **scores})
+    table.to_csv(paths.PER_PICTURE, index=False, float_format="%.6g", lineterminator="\n")
+    _log(config, log_store, train_key, store.summary["source"]["name"], scores)
+    print(_as_table(scores))
+
+
+def _forget_checkpoints(folder: Path) -> None:
+    """Remove what a training that is over needed to go on, unless another process is at the same training."""
+    with contextlib.suppress(UserError), sole_holder(folder.with_suffix(".lock"), "evaluation", "here"):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _score(
+    store: Store, generators: dict[str, tuple[nn.Module, GeneratorSpec]], config: Config, device: torch.device
+) -> tuple[dict[str, Any], pd.DataFrame, dict[str, images.Pixels]]:
+    """Both directions: the scores, a row a test picture, and a gallery each."""
     inception = Inception(device)
     batch_size = config.evaluate.batch_size
     domains = {
         name: protocol.load_domain(
             store.open("test", name), store.summary["sets"][f"train{name}"]["mean"], inception, batch_size
         )
-        for name in ("A", "B")
+        for name in DOMAINS
     }
     scores: dict[str, Any] = {}
     rows: list[pd.DataFrame] = []
+    sheets: dict[str, images.Pixels] = {}
     for direction, (here, there) in DIRECTIONS.items():
         source, target = domains[here], domains[there]
         forth, back = generators[f"G_{here}{there}"][0], generators[f"G_{there}{here}"][0]
@@ -57,16 +90,10 @@ def evaluate(config: Config) -> None:
         )
         rows.append(table.assign(direction=direction))
         truth = target.real if store.paired_test else None
-        sheet = gallery(source.real, result.fake, result.reconstructed, truth, config.evaluate.gallery_size)
-        paths.GALLERIES[direction].parent.mkdir(parents=True, exist_ok=True)
-        images.write(paths.GALLERIES[direction], sheet)
-    counts = {f"test_{name}": len(domain.files) for name, domain in domains.items()}
-    write_json(paths.EVALUATE_METRICS, {"weights": weights, "pictures": counts, **scores})
+        sheets[direction] = gallery(source.real, result.fake, result.reconstructed, truth, config.evaluate.gallery_size)
     everything = pd.concat(rows)
     everything.insert(0, "direction", everything.pop("direction"))
-    everything.to_csv(paths.PER_PICTURE, index=False, float_format="%.6g", lineterminator="\n")
-    _log(config, train_key, store.summary["source"]["name"], scores)
-    print(_as_table(scores))
+    return scores, everything, sheets
 
 
 def _choose(model: Path, wanted: Literal["auto", "ema", "raw"]) -> Weights:
@@ -91,13 +118,14 @@ def _check_fit(store: Store, model: Path, spec: GeneratorSpec, here: str, there:
         )
 
 
-def _log(config: Config, train_key: str, dataset: str, scores: dict[str, Any]) -> None:
-    run = tracking.find(config.tracking, lineage.project_root(), train_key, f"{dataset} {train_key[:8]}")
-    flat = tracking.flatten(scores)
-    run.metrics({f"test/{name.replace('.', '/')}": value for name, value in flat.items() if value is not None})
-    run.tags({name: str(value) for name, value in tracking.flatten({"evaluate": config.evaluate.model_dump()}).items()})
-    for path in (*paths.GALLERIES.values(), paths.PER_PICTURE, paths.EVALUATE_METRICS):
-        run.artifact(path, "evaluation")
+def _log(config: Config, log_store: tracking.Store, train_key: str, dataset: str, scores: dict[str, Any]) -> None:
+    with tracking.add_to(log_store, lineage.project_root(), train_key, f"{dataset} {train_key[:8]}") as log:
+        flat = tracking.flatten(scores)
+        log.metrics({f"test/{name.replace('.', '/')}": value for name, value in flat.items() if value is not None})
+        settings = tracking.flatten({"evaluate": config.evaluate.model_dump()})
+        log.tags({name: str(value) for name, value in settings.items()})
+        for path in (*paths.GALLERIES.values(), paths.PER_PICTURE, paths.EVALUATE_METRICS):
+            log.artifact(path, "evaluation")
 
 
 def _as_table(scores: dict[str, Any]) -> str:

@@ -3,37 +3,40 @@
 from pathlib import Path
 
 import torch
-from torch import nn
 
 from cyclegan import lineage, randomness, tracking
 from cyclegan.config import Config
 from cyclegan.errors import UserError
 from cyclegan.export import parity
 from cyclegan.export.card import model_card
-from cyclegan.export.formats import ONNX_FILE, PROGRAM_FILE, Shape, any_size, export_onnx, export_program
+from cyclegan.export.formats import ONNX_FILE, PROGRAM_FILE, Shape, export_onnx, export_program
 from cyclegan.models.weights import GeneratorSpec, load_generator, save
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.files import fresh_folder, put_in_place, read_json, write_json
+from cyclegan.pipeline.guard import Unchanged
+from cyclegan.pipeline.trained import read_training
 
 CARD = "README.md"
 
 
-def export(config: Config) -> None:
+def export(config: Config, unchanged: Unchanged) -> None:
     """Write models/exported, and log the generators to the MLflow run as models.
 
     Raises:
-        UserError: an exported program differs from the network by more than `export.tolerance`.
+        UserError: an exported program differs from the network by more than `export.tolerance`, or params, the model or
+            code changed meanwhile.
     """
+    log_store, root = tracking.store_of(config.tracking, lineage.project_root()), lineage.project_root()
     model = Path(config.evaluate.model)
-    scores, training = read_json(paths.EVALUATE_METRICS), read_json(model / paths.TRAINING)
+    scores, training = read_json(paths.EVALUATE_METRICS), read_training(model)
     cpu = torch.device("cpu")
     folder = fresh_folder(paths.EXPORTED)
     differences: dict[str, dict[str, float]] = {}
-    generators: dict[str, tuple[nn.Module, GeneratorSpec]] = {}
+    specs: dict[str, GeneratorSpec] = {}
     for name in ("G_AB", "G_BA"):
         network, spec = load_generator(paths.generator(model, name, scores["weights"]), cpu)
         network.to(memory_format=torch.contiguous_format)  # as the files store them
-        generators[name] = network, spec
+        specs[name] = spec
         save(folder / name, network.state_dict(), spec)
         shape = _shape(spec)
         export_onnx(network, shape, config.export.opset, folder / name / ONNX_FILE)
@@ -52,22 +55,20 @@ def export(config: Config) -> None:
                     f"{name}/{file} differs from the network by {difference:.1e}, more than export.tolerance of "
                     f"{config.export.tolerance:.1e} in params.yaml; nothing was exported: try another export.opset"
                 )
-    specs = {name: spec for name, (_, spec) in generators.items()}
     card = model_card(specs, training, scores, differences, config.export.opset)
     (folder / CARD).write_text(card, encoding="utf-8")
+    unchanged()
     put_in_place(folder, paths.EXPORTED)
     rounded = {name: {file: float(f"{value:.3g}") for file, value in own.items()} for name, own in differences.items()}
     write_json(paths.EXPORT_METRICS, {"opset": config.export.opset, "largest_difference": rounded})
 
     train_key, dataset = training["train_key"], training["source"]["name"]
-    run = tracking.find(config.tracking, lineage.project_root(), train_key, f"{dataset} {train_key[:8]}")
-    for name, (network, spec) in generators.items():
-        side = _shape(spec).example_side
-        with any_size():
-            run.generator(name, network, _pictures(spec, (2, side, side)))
-    commit = run.tag("mlflow.source.git.commit")
-    run.text(model_card(specs, training, scores, differences, config.export.opset, commit), f"export/{CARD}")
-    run.artifact(paths.EXPORT_METRICS, "export")
+    commit = tracking.commit_of(log_store, train_key)
+    with tracking.add_to(log_store, root, train_key, f"{dataset} {train_key[:8]}") as log:
+        for name, spec in specs.items():
+            log.generator(paths.EXPORTED / name, _shape(spec).example_side)
+        log.text(model_card(specs, training, scores, differences, config.export.opset, commit), CARD, "export")
+        log.artifact(paths.EXPORT_METRICS, "export")
 
 
 def _shape(spec: GeneratorSpec) -> Shape:

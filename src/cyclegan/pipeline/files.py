@@ -19,12 +19,16 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read what `write_json` wrote.
 
     Raises:
-        UserError: it is not there.
+        UserError: it is not there, or damaged.
     """
     try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        values = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
         raise UserError(f"there is no {path}; run `dvc repro`, which makes what is missing") from None
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} is damaged: {error}; restore it with `dvc checkout`, or make it again") from None
+    if not isinstance(values, dict):
+        raise UserError(f"{path} is damaged: it holds no object; restore it with `dvc checkout`, or make it again")
     return values
 
 

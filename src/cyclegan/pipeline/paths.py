@@ -6,9 +6,11 @@ from typing import Literal
 RAW = Path("data/raw")
 PREPARED = Path("data/prepared")
 PREVIEWS: dict[Literal["A", "B"], Path] = {"A": Path("reports/preview_A.png"), "B": Path("reports/preview_B.png")}
+PROBLEMS = Path("reports/problems.csv")
 DATASET_METRICS = Path("metrics/dataset.json")
 TRAINED = Path("models/trained")
 TRAINING = "training.json"  # in a model folder: where its weights come from
+STATE = "state.safetensors"  # in a model folder: all that `train.continue_from` needs
 HISTORY = Path("reports/history.csv")
 SAMPLES = {"A_to_B": Path("reports/samples_A_to_B.png"), "B_to_A": Path("reports/samples_B_to_A.png")}
 TRAIN_METRICS = Path("metrics/train.json")

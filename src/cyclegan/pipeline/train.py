@@ -1,103 +1,127 @@
 """Stage train: the networks are trained from data/prepared, resumably, under one MLflow run."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import torch
-from filelock import FileLock, Timeout
 from torch import nn
 
-from cyclegan import config as configuration
 from cyclegan import images, lineage, tracking
 from cyclegan.config import STRIDES, Config, smallest_side
 from cyclegan.data.batches import Loader
 from cyclegan.data.layout import DOMAINS, Domain
 from cyclegan.data.plan import Plan
 from cyclegan.data.store import PixelSet, Store
-from cyclegan.device import choose_device, choose_precision, make_deterministic
+from cyclegan.device import Precision, choose_device, choose_precision, make_deterministic, out_of_memory_explained
 from cyclegan.errors import Interrupted, UserError
 from cyclegan.models import weights as model_weights
 from cyclegan.models.weights import Weights, discriminator_spec, generator_spec
 from cyclegan.pipeline import paths
+from cyclegan.pipeline.continuation import continue_finished
 from cyclegan.pipeline.files import write_json
+from cyclegan.pipeline.guard import Unchanged, sole_holder
 from cyclegan.pipeline.signals import graceful_stop
 from cyclegan.training import schedule
-from cyclegan.training.checkpoint import restore_checkpoint, save_checkpoint
+from cyclegan.training.checkpoint import restore_checkpoint, save_checkpoint, write_state
 from cyclegan.training.history import Row
 from cyclegan.training.loop import Samples, Validation, fit
 from cyclegan.training.progress import ProgressPrinter
 from cyclegan.training.state import Canvas, TrainState, initial
 
 
-def train(config: Config, params_file: Path) -> None:
+def train(config: Config, unchanged: Unchanged) -> None:
     """Train, or continue the training of the same params, data and code; writes models/trained, the history and samples.
 
     The last checkpoint stays until the evaluate stage begins: only then has DVC recorded the result.
 
     Raises:
         Interrupted: a signal stopped it, after a checkpoint.
-        UserError: no such device, no data, a loss that is not finite, another process at the same training, or params,
-            data or code that changed meanwhile.
+        UserError: no such device, no data, a loss that is not finite, another process at the same training, too little
+            memory, or params, data or code that changed meanwhile.
     """
     root = lineage.project_root()
+    log_store = tracking.store_of(config.tracking, root)
     store = Store(paths.PREPARED)
     key = lineage.train_key(Path(), config, store.digest)
-    device = choose_device(config.runtime.device)
-    precision = choose_precision(config.train.precision, device)
-    make_deterministic()
     checkpoints = root / paths.CHECKPOINTS / key
+    make_deterministic()
 
-    with _sole_trainer(checkpoints), graceful_stop() as stop:
+    sizes = {"train.batch_size": config.train.batch_size, "preprocess.crop_size": config.preprocess.crop_size}
+    alone = sole_holder(checkpoints.with_suffix(".lock"), "the training of the same params, data and code", "elsewhere")
+    with alone, graceful_stop() as stop, out_of_memory_explained(sizes):
+        device = choose_device(config.runtime.device)
         data = _data(store, config, device)
         state = initial(config, *data.canvases, device)
-        restored = restore_checkpoint(state, checkpoints)
         plan = data.plan
         total = plan.steps_per_epoch * schedule.total_epochs(config.schedule)
+        restored = restore_checkpoint(state, checkpoints)
+        precision = _precision(config, state, device)
         print(f"training {key[:12]} on {device} in {precision}: {total} steps, {plan.steps_per_epoch} an epoch")
-        if state.given:
-            print(f"first weights of {', '.join(state.given)} from {config.train.init_from}")
         if restored is not None:
             print(f"continuing after step {state.step} ({restored.name})")
+        else:
+            state.training_id = uuid4().hex
+            if config.train.continue_from is not None:
+                print(continue_finished(state, config, root, plan.steps_per_epoch, total))
+            elif state.given:
+                print(f"first weights of {', '.join(state.given)} from {config.train.init_from}")
+            save_checkpoint(state, checkpoints)  # killed at any time from here on, it continues under the same run
         revision = lineage.revision(Path())
-        run = tracking.start_training(
-            config.tracking,
+        log = tracking.start_training(
+            log_store,
             root,
-            state.run_id,
+            state.training_id,
+            key,
             name=f"{store.summary['source']['name']} {key[:8]}",
             params=_params(config),
-            tags=_tags(config, store, key, device, precision, revision),
+            tags=_tags(config, store, state, revision),
             data={"source": store.summary["source"]["name"], "digest": store.digest[:36], "commit": revision.commit},
+            system_metrics=config.tracking.system_metrics,
         )
         progress = ProgressPrinter(state.step, total, 2 * config.train.batch_size)
         status = "FAILED"
         try:
             if revision.dirty:
-                run.text(revision.diff, "uncommitted.diff")
-            if state.run_id != run.id:
-                state.run_id = run.id
-                save_checkpoint(state, checkpoints)  # killed at any time from here on, it continues under the same run
-            observer = _Observer(run, progress)
+                log.text(revision.diff, "uncommitted.diff")
+            observer = _Observer(log, progress)
             fit(state, plan, data.loader, data.samples, data.validation, config, precision, observer, checkpoints, stop)
-            _check_unchanged(key, params_file)
-            _write_outputs(state, data.samples, store, config, key)
+            unchanged()
+            _write_outputs(state, data, store, config, key)
             for path in (paths.HISTORY, *paths.SAMPLES.values()):
-                run.artifact(path)
+                log.artifact(path)
             status = "FINISHED"
         except (Interrupted, KeyboardInterrupt):
             status = "KILLED"
             raise
         finally:
             progress.close()
-            run.finish(status)
+            log.finish(status)
+
+
+def _precision(config: Config, state: TrainState, device: torch.device) -> Precision:
+    """The precision of the training's first step, on whatever it continues; says so where that changes the last digits."""
+    here = {
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "precision": choose_precision(config.train.precision, device),
+        "torch": torch.__version__,
+    }
+    began = state.computed_by or here
+    changed = [f"{name} {began[name]} then, {here[name]} now" for name in ("device", "torch") if began[name] != here[name]]
+    if changed:
+        print(
+            f"warning: this training began elsewhere ({'; '.join(changed)}): it continues, but its last digits will not be "
+            f"those of an undisturbed one"
+        )
+    state.computed_by = began
+    return "bf16" if began["precision"] == "bf16" else "float32"
 
 
 class _Observer:
     """Passes what happens in training on to the screen and to MLflow."""
 
-    def __init__(self, run: tracking.TrainingRun, printer: ProgressPrinter) -> None:
-        self.run, self.printer = run, printer
+    def __init__(self, log: tracking.TrainingRecorder, printer: ProgressPrinter) -> None:
+        self.log, self.printer = log, printer
 
     def progress(self, step: int, epoch: int, terms: Row) -> None:
         self.printer.show(step, epoch, terms)
@@ -106,31 +130,13 @@ class _Observer:
         named = {
             name if name in ("epoch", "lr") else f"loss/{name}": value for name, value in row.items() if name != "step"
         }
-        self.run.curve(named, int(row["step"]))
+        self.log.curve(named, int(row["step"]))
 
     def validated(self, step: int, cycle_A: float, cycle_B: float) -> None:
-        self.run.curve({"val/cycle_A": cycle_A, "val/cycle_B": cycle_B}, step)
+        self.log.curve({"val/cycle_A": cycle_A, "val/cycle_B": cycle_B}, step)
 
     def samples(self, step: int, grids: dict[str, images.Pixels]) -> None:
-        self.run.samples(step, grids)
-
-
-@contextmanager
-def _sole_trainer(checkpoints: Path) -> Iterator[None]:
-    """Hold the lock of this training's checkpoints, so that an orphan and a new run never write the same files."""
-    checkpoints.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(checkpoints.with_suffix(".lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise UserError(
-            f"another process is training the same params, data and code ({checkpoints.name[:12]}); wait for it, or end "
-            f"it and run `dvc repro` again: its checkpoint is kept"
-        ) from None
-    try:
-        yield
-    finally:
-        lock.release()
+        self.log.samples(step, grids)
 
 
 @dataclass(frozen=True)
@@ -212,38 +218,24 @@ def _params(config: Config) -> dict[str, object]:
     return tracking.flatten(lineage.declared(config, lineage.stages(Path())["train"]["params"]))
 
 
-def _tags(
-    config: Config, store: Store, key: str, device: torch.device, precision: str, revision: lineage.Revision
-) -> dict[str, str]:
+def _tags(config: Config, store: Store, state: TrainState, revision: lineage.Revision) -> dict[str, str]:
     tags = tracking.flatten({"dataset": config.dataset.model_dump(mode="json")}) | {
-        tracking.KEY_TAG: key,
         "dataset": store.summary["source"]["name"],
         "data_digest": store.digest,
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
-        "precision": precision,
-        "torch": torch.__version__,
+        **state.computed_by,
         "mlflow.source.git.commit": revision.commit,
         "mlflow.source.git.branch": revision.branch,
         "git.dirty": str(revision.dirty).lower(),
     }
+    if state.continued:
+        tags |= {f"continued_from.{name}": value for name, value in state.continued.items()}
     experiment = lineage.experiment_name()
     if experiment:
         tags["dvc.experiment"] = experiment
     return {name: str(value) for name, value in tags.items()}
 
 
-def _check_unchanged(key: str, params_file: Path) -> None:
-    """DVC records the params, data and code as they are when a stage ends: they must be what it trained with."""
-    now = lineage.train_key(Path(), configuration.load(params_file), Store(paths.PREPARED).digest)
-    if now != key:
-        raise UserError(
-            f"params, data or code changed while training ran, so its result would be recorded under the wrong ones; "
-            f"nothing was written, and the trained state is kept in {paths.CHECKPOINTS}/{key}: undo the change and run "
-            f"`dvc repro` to get the result, or just run `dvc repro` to train with the change"
-        )
-
-
-def _write_outputs(state: TrainState, samples: Samples, store: Store, config: Config, key: str) -> None:
+def _write_outputs(state: TrainState, data: _Data, store: Store, config: Config, key: str) -> None:
     trained: dict[Weights, dict[str, nn.Module]] = {"raw": state.networks.generators(), "ema": state.average}
     for weights, generators in trained.items():
         for name, network in generators.items():
@@ -258,11 +250,19 @@ def _write_outputs(state: TrainState, samples: Samples, store: Store, config: Co
         about_judge = discriminator_spec(config.model, domain, key)
         model_weights.save(paths.TRAINED / f"D_{domain}", network.state_dict(), about_judge)
     counts = {name: entry["pictures"] for name, entry in store.summary["sets"].items()}
-    data = {"digest": store.digest, **counts}
-    about = {"train_key": key, "data": data, "source": store.summary["source"], "params": _params(config)}
+    about = {
+        "train_key": key,
+        "data": {"digest": store.digest, **counts},
+        "source": store.summary["source"],
+        "params": _params(config),
+    }
+    if state.continued:
+        about["continued_from"] = state.continued
+    if config.train.keep_state:
+        write_state(state, paths.TRAINED / paths.STATE, {"steps_per_epoch": data.plan.steps_per_epoch})
     write_json(paths.TRAINED / paths.TRAINING, about)
     state.history.write_csv(paths.HISTORY)
-    for direction_name, grid in samples.draw(state).items():
+    for direction_name, grid in data.samples.draw(state).items():
         images.write(paths.SAMPLES[direction_name], grid)
     last = state.history.row(-1)
     losses = {name: float(f"{value:.6g}") for name, value in last.items() if name not in ("step", "epoch", "lr")}

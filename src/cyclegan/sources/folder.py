@@ -1,6 +1,8 @@
 """The user's own pictures: a folder with trainA/ and trainB/, and testA/ and testB/ where they exist."""
 
+import errno
 import shutil
+from collections.abc import Iterable
 from pathlib import Path
 
 from cyclegan import images
@@ -15,7 +17,7 @@ def make(out: Path, path: Path, *, paired_test: bool) -> Provenance:
 
     Raises:
         UserError: no such folder, no pictures in trainA/ or trainB/, one test set without the other where pairs are
-            asked for, or an unreadable file.
+            asked for, a folder that cannot be listed, or files that cannot be copied (all of them named).
     """
     if not path.is_dir():
         raise UserError(f"dataset.path is {path} in params.yaml; there is no such folder: put trainA/ and trainB/ into it")
@@ -31,9 +33,12 @@ def make(out: Path, path: Path, *, paired_test: bool) -> Provenance:
             f"dataset.paired_test is true in params.yaml, but {path} has no pictures in testA or in testB; add the "
             f"pairs there, or set dataset.paired_test to false"
         )
-    for name, pictures in found.items():
-        for picture in pictures:
-            copy(picture, out / name / picture.relative_to(path / name))
+    copy(
+        (picture, out / name / picture.relative_to(path / name)) for name, pictures in found.items() for picture in pictures
+    )
+    for name in SETS:
+        for file, what in images.left_out(path / name).items():
+            print(f"{images.printable(str(path))}/{name}/{file}: {what}")
     return Provenance(
         name="folder",
         domain_A="pictures of trainA",
@@ -44,14 +49,31 @@ def make(out: Path, path: Path, *, paired_test: bool) -> Provenance:
     )
 
 
-def copy(picture: Path, target: Path) -> None:
-    """Copy a file, or what a link leads to, byte by byte; makes the folders of `target`.
+def copy(files: Iterable[tuple[Path, Path]]) -> None:
+    """Copy files, or what links to files lead to, byte by byte, each to its target, whose folders are made.
 
     Raises:
-        UserError: it cannot be read, or the copy not be written.
+        UserError: files that cannot be copied, all of them named; or the copies cannot be written.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        shutil.copyfile(picture, target)
-    except OSError as error:
-        raise UserError(f"cannot copy {picture}: {error.strerror}; mend that and run again") from None
+    failed = []
+    for picture, target in files:
+        try:
+            str(target).encode()
+            images.check(picture)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(picture, target)
+        except UnicodeEncodeError:
+            failed.append((picture, "its name is not UTF-8; rename it"))
+        except images.BadImageError as error:
+            failed.append((picture, str(error)))
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EROFS):
+                raise UserError(f"cannot write {target}: {error.strerror}; make room and run again") from None
+            failed.append((picture, f"cannot be read: {error.strerror}"))
+    if failed:
+        what = "1 picture" if len(failed) == 1 else f"{len(failed)} pictures"
+        raise UserError(
+            f"{what} cannot be copied:\n"
+            + "\n".join(f"  {images.printable(str(picture))}: {reason}" for picture, reason in failed)
+            + "\nmend or remove them and run again"
+        )

@@ -93,9 +93,17 @@ def _code_points() -> list[int]:
 
 
 def _selected(line_font: bytes, colour_font: bytes) -> list[int]:
-    """The code points whose renderings have lines, are colourful, and touch no edge."""
+    """The code points whose renderings have lines, are colourful, and touch no edge; of those with the same lines, one.
+
+    (Hearts and squares of every colour: their lines would be in training and test, and say nothing of the colour.)
+    """
     line, colour = _Renderer(line_font, SELECTION_SIZE), _Renderer(colour_font, SELECTION_SIZE)
-    return [point for point in _code_points() if _usable(line(point), colour(point))]
+    drawings: dict[bytes, int] = {}
+    for point in _code_points():
+        drawing = line(point)
+        if _usable(drawing, colour(point)):
+            drawings.setdefault(drawing.tobytes(), point)
+    return sorted(drawings.values())
 
 
 def _usable(line: images.Pixels, colour: images.Pixels) -> bool:

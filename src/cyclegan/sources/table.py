@@ -84,9 +84,11 @@ def divide(out: Path, pictures: Path, table: Path, labels: Labels, *, paired_tes
     _check_values(texts, values, labels.column, table)
     members = {domain: list(names[values.isin(texts[domain])]) for domain in texts}
     found = _find([*members["A"], *members["B"]], pictures, table)
-    for domain, chosen in members.items():
-        for name in chosen:
-            folder.copy(found[name], out / f"train{domain}" / found[name].relative_to(pictures))
+    folder.copy(
+        (found[name], out / f"train{domain}" / found[name].relative_to(pictures))
+        for domain, chosen in members.items()
+        for name in chosen
+    )
     return Provenance(
         name="table",
         domain_A=f"pictures whose {labels.column} is {' or '.join(texts['A'])}",

@@ -1,35 +1,105 @@
-"""The training state on disk: one safetensors file, written whole or not at all, never unpickled."""
+"""The training state on disk: one safetensors file, written whole or not at all, checked when read, never unpickled."""
 
+import hashlib
 import json
 import os
+import time
 from pathlib import Path
+from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
+from cyclegan.errors import UserError
 from cyclegan.training.state import TrainState
 
-FORMAT = 2
+FORMAT = 3
 KEPT = 2  # newest checkpoints
+LARGEST_SHARE = 0.01  # of the time, that writing checkpoints may take
+
+
+class DamagedError(Exception):
+    """A state file that is not what was written; the text says in a few words why."""
+
+
+class Saver:
+    """Writes checkpoints of a training into its folder, every so many seconds.
+
+    One that cannot be written (a full disk, say) is a warning: the one before it stays, and training goes on. Where
+    writing is slow it is done less often, so that it takes no more than a hundredth of the time.
+
+    Attributes:
+        saved_step: the step of the newest checkpoint that was written or restored.
+    """
+
+    def __init__(self, folder: Path, every_seconds: float, saved_step: int = 0) -> None:
+        self.folder = folder
+        self.every_seconds = every_seconds
+        self.saved_step = saved_step
+        self.saved_at = time.monotonic()
+        self.took = 0.0  # seconds
+
+    def due(self) -> bool:
+        """Whether it is time for the next one."""
+        interval = max(self.every_seconds, self.took * (1 / LARGEST_SHARE - 1))
+        return time.monotonic() - self.saved_at >= interval
+
+    def save(self, state: TrainState) -> None:
+        """Write a checkpoint now.
+
+        Raises:
+            UserError: weights that are not finite.
+        """
+        started = time.monotonic()
+        try:
+            save_checkpoint(state, self.folder)
+            self.saved_step = state.step
+        except OSError as error:
+            print(
+                f"warning: the checkpoint of step {state.step} cannot be written to {self.folder}: "
+                f"{error.strerror or error}; that of step {self.saved_step} stays, and training goes on",
+                flush=True,
+            )
+        self.saved_at = time.monotonic()
+        self.took = self.saved_at - started
 
 
 def save_checkpoint(state: TrainState, folder: Path) -> Path:
-    """Write a checkpoint into `folder`, whole or not at all, and remove all but the newest two.
+    """Write a checkpoint into `folder`, whole or not at all, and remove all but it and the one before.
 
     The bytes are on the disk before the name is: a crash at any instant leaves the earlier checkpoints untouched.
+
+    Raises:
+        OSError: it cannot be written; nothing is left of it.
+        UserError: weights that are not finite.
     """
+    for name, network in state.networks.items():
+        if not all(bool(torch.isfinite(parameter).all()) for parameter in network.parameters()):
+            raise UserError(
+                f"{name} has weights that are not finite after step {state.step}; training stopped, and the last "
+                f"checkpoint is from before. Lower optimizer.lr, or set train.precision to float32, in params.yaml and run "
+                f"`dvc repro` again"
+            )
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"step-{state.step:09d}.safetensors"
     temporary = folder / "writing.tmp"
-    about = {"format": FORMAT, "step": state.step, "run_id": state.run_id}
-    tensors = {name: tensor.contiguous() for name, tensor in _tensors(state).items()}
-    save_file(tensors, temporary, metadata={"cyclegan": json.dumps(about)})
-    _sync(temporary)
-    temporary.replace(target)
-    _sync(folder)
-    for old in checkpoints(folder)[KEPT:]:
+    for stray in set(folder.iterdir()) - set(checkpoints(folder)):  # safetensors has a temporary file of its own
+        stray.unlink()
+    try:
+        about = {"training_id": state.training_id, "computed_by": state.computed_by, "continued": state.continued}
+        write_state(state, temporary, about)
+        _sync(temporary)
+        temporary.replace(target)
+        _sync(folder)
+    except OSError:
+        temporary.unlink(missing_ok=True)
+        raise
+    later = [path for path in checkpoints(folder) if path > target]  # damaged: they were passed over
+    for old in [*later, *checkpoints(folder)[len(later) + KEPT :]]:
         old.unlink()
     return target
 
@@ -40,29 +110,72 @@ def checkpoints(folder: Path) -> list[Path]:
 
 
 def restore_checkpoint(state: TrainState, folder: Path) -> Path | None:
-    """Load the newest readable checkpoint of `folder` into `state`, in place; returns it, or None where there is none.
+    """Load the newest good checkpoint of `folder` into `state`, in place; returns it, or None where there is none.
 
-    A damaged file is passed over in favour of the one before it.
+    A damaged file is passed over, and said so, in favour of the one before it.
     """
     for path in checkpoints(folder):
         try:
-            with safe_open(path, framework="pt") as file:
-                about = json.loads(file.metadata()["cyclegan"])
-                loaded = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
-        except (SafetensorError, OSError, KeyError, ValueError, TypeError):
+            about, tensors = read_state(path)
+        except DamagedError as error:
+            print(f"warning: the checkpoint {path} is damaged ({error}); it is passed over", flush=True)
             continue
-        if about["format"] == FORMAT:
-            _load(state, loaded)
-            state.step, state.run_id = about["step"], about["run_id"]
-            return path
+        load_tensors(state, tensors)
+        state.step, state.training_id = about["step"], about["training_id"]
+        state.computed_by, state.continued = about["computed_by"], about["continued"]
+        return path
     return None
+
+
+def write_state(state: TrainState, path: Path, about: dict[str, Any]) -> None:
+    """Write every tensor of the state, and `about` beside the step; the bytes depend on these alone.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state_tensors(state).items()}
+    about = {"format": FORMAT, "step": state.step, **about}
+    header = json.dumps(about | {"sha256": _digest(about, tensors)})
+    try:
+        save_file(tensors, path, metadata={"cyclegan": header})  # one entry: the order of several changes
+    except SafetensorError as error:
+        raise OSError(None, str(error)) from None
+
+
+def read_state(path: Path) -> tuple[dict[str, Any], dict[str, Tensor]]:
+    """What `write_state` wrote: about (format and step among it), and the tensors.
+
+    Raises:
+        DamagedError: the file cannot be read, is of another format, or is not what was written.
+    """
+    try:
+        with safe_open(path, framework="pt") as file:
+            about: dict[str, Any] = json.loads(file.metadata()["cyclegan"])
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a mapping
+        expected = about.pop("sha256")
+    except (SafetensorError, OSError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise DamagedError(f"it cannot be read: {error}") from None
+    if about.get("format") != FORMAT:
+        raise DamagedError(f"it has format {about.get('format')}, not {FORMAT}")
+    if _digest(about, tensors) != expected:
+        raise DamagedError("its contents do not have the digest they were written with")
+    return about, tensors
+
+
+def _digest(about: dict[str, Any], tensors: dict[str, Tensor]) -> str:
+    digest = hashlib.sha256(json.dumps(about, sort_keys=True).encode())
+    for name, tensor in sorted(tensors.items()):
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        content: npt.NDArray[np.uint8] = tensor.reshape(-1).view(torch.uint8).numpy()
+        digest.update(content.data)
+    return digest.hexdigest()
 
 
 def _networks(state: TrainState) -> dict[str, nn.Module]:
     return dict(state.networks.items()) | {f"average/{name}": network for name, network in state.average.items()}
 
 
-def _tensors(state: TrainState) -> dict[str, Tensor]:
+def state_tensors(state: TrainState) -> dict[str, Tensor]:
     """Every tensor of the state by name."""
     tensors = {
         f"{name}/{key}": tensor
@@ -78,7 +191,9 @@ def _tensors(state: TrainState) -> dict[str, Tensor]:
     return tensors | state.history.tensors()
 
 
-def _load(state: TrainState, loaded: dict[str, Tensor]) -> None:
+def load_tensors(state: TrainState, loaded: dict[str, Tensor]) -> None:
+    """The opposite of `state_tensors`, in place."""
+
     def below(prefix: str) -> dict[str, Tensor]:
         return {key.removeprefix(prefix): tensor for key, tensor in loaded.items() if key.startswith(prefix)}
 

@@ -1,6 +1,5 @@
 """The training loop, to be read top to bottom."""
 
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from cyclegan.errors import Interrupted
 from cyclegan.models.layers import mixes_batch
 from cyclegan.models.networks import Networks, evaluating
 from cyclegan.training import ema, schedule
-from cyclegan.training.checkpoint import save_checkpoint
+from cyclegan.training.checkpoint import Saver
 from cyclegan.training.history import Row
 from cyclegan.training.losses import distance
 from cyclegan.training.state import TrainState
@@ -96,17 +95,17 @@ def fit(
     """Train `state` from where it is to the end of its schedule, in place.
 
     Raises:
-        Interrupted: `stop_signal` returned a signal's number; the checkpoint is written.
-        UserError: a loss is NaN or infinite.
+        Interrupted: `stop_signal` returned a signal's number; the checkpoint is written, if it can be.
+        UserError: a loss or a weight is NaN or infinite.
     """
     total = plan.steps_per_epoch * schedule.total_epochs(config.schedule)
     context = autocast(precision, loader.device)
-    apart = config.train.arithmetic == "textbook" or mixes_batch(config.model)
+    apart = runs_apart(config)
     # On a GPU, reading a loss waits for the device: there it is done for some steps at once.
     read_every = 1 if loader.device.type == "cpu" else min(config.runtime.log_every_steps, UNREAD_STEPS)
     sample_every = max(config.runtime.sample_every_steps, total // MOST_SAMPLES)
     unread: list[tuple[int, int, float, Tensor]] = []
-    saved_at = time.monotonic()
+    saver = Saver(checkpoints, config.runtime.checkpoint_every_seconds, state.step)
 
     def read_losses() -> None:
         values = torch.stack([terms for *_, terms in unread]).tolist() if unread else []
@@ -148,16 +147,20 @@ def fit(
         unread.append((state.step, epoch + 1, rate, torch.stack(list(terms.values()))))
         signal_number = stop_signal()
         finished = state.step == total
-        save_due = time.monotonic() - saved_at >= config.runtime.checkpoint_every_seconds
+        save_due = saver.due()
         if len(unread) >= read_every or finished or save_due or signal_number is not None:
             read_losses()
         if state.step % sample_every == 0 or finished:
             observer.samples(state.step, samples.draw(state))
         if save_due or finished or signal_number is not None:
-            save_checkpoint(state, checkpoints)
-            saved_at = time.monotonic()
+            saver.save(state)
         if signal_number is not None and not finished:
-            raise Interrupted(signal_number, state.step, total)
+            raise Interrupted(signal_number, state.step, total, saver.saved_step)
+
+
+def runs_apart(config: Config) -> bool:
+    """Whether each batch goes through a network by itself: where pictures mix in a batch, or as the textbook has it."""
+    return config.train.arithmetic == "textbook" or mixes_batch(config.model)
 
 
 def _grid(forth: nn.Module, back: nn.Module, real: Tensor, *, identity: bool) -> images.Pixels:

@@ -33,7 +33,9 @@ class TrainState:
     Attributes:
         average: the generators' moving averages by name, empty where none are kept.
         validation: after each epoch, the cycle losses of A's and of B's validation pictures; empty where there are none.
-        run_id: the MLflow run, None before it is opened.
+        training_id: names this training among those of the same params, data and code: its MLflow run bears it.
+        computed_by: the device, precision and PyTorch version of its first step, on which the last digits depend.
+        continued: which finished training this one began with; empty where it began at step 0.
         given: the networks whose first weights `train.init_from` gave.
     """
 
@@ -44,7 +46,9 @@ class TrainState:
     history: History
     validation: list[tuple[float, float]] = field(default_factory=list)
     step: int = 0
-    run_id: str | None = None
+    training_id: str = ""
+    computed_by: dict[str, str] = field(default_factory=dict)
+    continued: dict[str, str] = field(default_factory=dict)
     given: list[str] = field(default_factory=list)
 
     def generators(self) -> dict[str, nn.Module]:

@@ -1,0 +1,22 @@
+"""The only door to MLflow: one run a training, to which evaluation and export add; what cannot be sent yet waits."""
+
+from cyclegan.tracking.reach import trouble
+from cyclegan.tracking.recorder import Recorder, TrainingRecorder, add_to, start_training
+from cyclegan.tracking.sender import sync
+from cyclegan.tracking.store import KEY_TAG, Store, commit_of, run_tags, store_of
+from cyclegan.tracking.values import flatten
+
+__all__ = [
+    "KEY_TAG",
+    "Recorder",
+    "Store",
+    "TrainingRecorder",
+    "add_to",
+    "commit_of",
+    "flatten",
+    "run_tags",
+    "start_training",
+    "store_of",
+    "sync",
+    "trouble",
+]
