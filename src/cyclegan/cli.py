@@ -210,7 +210,7 @@ def sync() -> None:
     problems = tracking.sync(lineage.project_root())
     if problems:
         _fail("MLflow did not take everything:\n" + "\n".join(f"  {problem}" for problem in problems))
-    print("nothing waits for MLflow any more")
+    print("what stages left behind is sent")
 
 
 @app.command("show-batch")

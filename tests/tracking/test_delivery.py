@@ -605,12 +605,8 @@ def test_a_screen_that_is_gone_stops_nothing(root: Path, monkeypatch: pytest.Mon
 
 
 def test_an_error_is_told_by_what_it_comes_down_to_without_passwords() -> None:
-    try:
-        try:
-            raise ConnectionRefusedError(111, "Connection refused")
-        except OSError as error:
-            raise ValueError("a page of text") from error
-    except ValueError as error:
-        assert sender.explain(error) == "[Errno 111] Connection refused"
+    error = ValueError("a page of text")
+    error.__cause__ = ConnectionRefusedError(111, "Connection refused")
+    assert sender.explain(error) == "[Errno 111] Connection refused"
     assert sender.explain(OSError("no answer of http://user:secret@host/path\nand more")) == "no answer of http://host/path"
     assert sender.explain(TimeoutError()) == "TimeoutError"
