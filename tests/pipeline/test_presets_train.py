@@ -40,11 +40,11 @@ from pathlib import Path
 from cyclegan import config
 from cyclegan.pipeline import download, evaluate, export, preprocess, train
 settings = config.load(Path("params.yaml"))
-download.download(settings)
-preprocess.preprocess(settings)
-train.train(settings, Path("params.yaml"))
-evaluate.evaluate(settings)
-export.export(settings)
+download.download(settings, lambda: None)
+preprocess.preprocess(settings, lambda: None)
+train.train(settings, lambda: None)
+evaluate.evaluate(settings, lambda: None)
+export.export(settings, lambda: None)
 """
 
 

@@ -58,7 +58,9 @@ def export_program(network: nn.Module, shape: Shape, path: Path) -> None:
     ordered = sorted(program.range_constraints.items(), key=lambda item: str(item[0]))
     program.range_constraints.clear()
     program.range_constraints.update(ordered)
-    torch.export.save(program, path)
+    whole = io.BytesIO()  # where a file cannot grow, PyTorch's own writer ends the process
+    torch.export.save(program, whole)
+    path.write_bytes(whole.getvalue())
 
 
 def export_onnx(network: nn.Module, shape: Shape, opset: int, path: Path) -> None:
