@@ -13,7 +13,8 @@ from typer.testing import CliRunner
 
 from cyclegan import images
 from cyclegan.cli import app
-from cyclegan.models.weights import DiscriminatorSpec, GeneratorSpec, load_generator, save
+from cyclegan.models.specs import DiscriminatorSpec, GeneratorSpec
+from cyclegan.models.weights import load_generator, save
 
 
 @pytest.fixture(scope="module")

@@ -33,7 +33,8 @@ from cyclegan.exchange.files import export_weights, import_weights
 from cyclegan.exchange.layouts import AnySpec
 from cyclegan.exchange.tensors import read_tensors
 from cyclegan.models import networks
-from cyclegan.models.weights import DiscriminatorSpec, GeneratorSpec, load, load_first_weights, load_generator, save
+from cyclegan.models.specs import DiscriminatorSpec, GeneratorSpec
+from cyclegan.models.weights import load, load_first_weights, load_generator, save
 from cyclegan.pipeline import paths
 
 CPU = torch.device("cpu")

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from cyclegan.errors import UserError
 from cyclegan.exchange import layouts
 from cyclegan.exchange.layouts import STATISTICS, AnySpec
-from cyclegan.models.weights import DiscriminatorSpec, GeneratorSpec
+from cyclegan.models.specs import DiscriminatorSpec, GeneratorSpec
 
 NORMS = ("instance", "instance_affine", "batch", "none")
 BLOCKS = {"resnet_6blocks": 6, "resnet_9blocks": 9}

@@ -8,7 +8,7 @@ import pytest
 
 from cyclegan.export.card import MEANINGS, model_card
 from cyclegan.export.formats import ONNX_FILE, PROGRAM_FILE
-from cyclegan.models.weights import GeneratorSpec
+from cyclegan.models.specs import GeneratorSpec
 
 KEY = "0123456789abcdef" * 4
 

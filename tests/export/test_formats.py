@@ -18,8 +18,8 @@ import cyclegan
 from cyclegan.config import Config
 from cyclegan.export import formats, parity
 from cyclegan.export.formats import INPUT, ONNX_FILE, OUTPUT, PROGRAM_FILE, Shape
-from cyclegan.models import networks, weights
-from cyclegan.models.weights import GeneratorSpec
+from cyclegan.models import networks, specs, weights
+from cyclegan.models.specs import GeneratorSpec
 
 SOURCE = Path(cyclegan.__file__).parents[1]
 FILES = [ONNX_FILE, PROGRAM_FILE]
@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 EXPORT = """
 import pathlib, sys, torch
 from cyclegan.export import formats
-from cyclegan.models import weights
+from cyclegan.models import specs, weights
 torch.set_num_threads(1)
 for source, target in zip(sys.argv[1::2], map(pathlib.Path, sys.argv[2::2])):
     network, spec = weights.load_generator(pathlib.Path(source), torch.device("cpu"))
@@ -61,7 +61,7 @@ def make_generator(make_config: Callable[..., Config]) -> Callable[..., tuple[nn
         general = {"preprocess.load_size": 128, "model.output_nc": 1, "loss.lambda_identity": 0.0, "model.init_gain": 0.2}
         model = make_config(**(general | choice)).model
         network = networks.build(model, 0, CPU).G_AB
-        spec = weights.generator_spec(model, "G_AB", 32, "0" * 64, "raw")
+        spec = specs.generator_spec(model, "G_AB", 32, "0" * 64, "raw")
         if model.norm == "batch":
             with torch.no_grad():
                 for seed in range(20):

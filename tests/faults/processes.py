@@ -18,6 +18,7 @@ from project import ROOT, child_environment, copy_project, git_commit, run
 from cyclegan.pipeline import paths
 
 PATIENCE_SECONDS = 180
+KILLED = ("exited with -9", "exited with 137")  # what DVC says of a killed stage; the latter where $SHELL stands between
 MARK = "FAULT_SUITE"  # an environment variable by which a project's processes are found
 
 # What a process does by itself, at an exact place: it cannot be hit from outside. FAULT is "STAGE ACT PLACE WHEN COUNT".

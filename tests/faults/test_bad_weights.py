@@ -34,7 +34,8 @@ from cyclegan.exchange.files import export_weights, import_weights
 from cyclegan.exchange.layouts import write
 from cyclegan.inference import translator
 from cyclegan.models import networks, weights
-from cyclegan.models.weights import GeneratorSpec, load_first_weights, load_generator
+from cyclegan.models.specs import GeneratorSpec
+from cyclegan.models.weights import load_first_weights, load_generator
 
 CPU = torch.device("cpu")
 SPEC = GeneratorSpec("G_AB", "resnet_6blocks", 1, "instance", False, 3, 3, 32, "key", "raw")

@@ -20,7 +20,7 @@ from cyclegan.export.formats import Shape, export_onnx
 from cyclegan.inference import translator
 from cyclegan.inference.translator import Translator, translate_files
 from cyclegan.models import weights
-from cyclegan.models.weights import GeneratorSpec
+from cyclegan.models.specs import GeneratorSpec
 
 CPU = torch.device("cpu")
 RNG = np.random.default_rng(0)

@@ -20,28 +20,18 @@ from cyclegan.config import Config, ModelConfig
 from cyclegan.errors import UserError
 from cyclegan.models import networks
 from cyclegan.models.networks import Networks
-from cyclegan.models.weights import (
-    RANDOM,
-    DiscriminatorSpec,
-    GeneratorSpec,
-    discriminator_spec,
-    generator_spec,
-    load,
-    load_first_weights,
-    load_generator,
-    load_spec,
-    save,
-)
+from cyclegan.models.specs import DiscriminatorSpec, GeneratorSpec, discriminator_spec, generator_spec, load_spec
+from cyclegan.models.weights import RANDOM, load, load_first_weights, load_generator, save
 
 CPU = torch.device("cpu")
 SAVE = """
 import sys, json, pathlib, torch
 from cyclegan.config import ModelConfig
-from cyclegan.models import networks, weights
+from cyclegan.models import networks, specs, weights
 model = ModelConfig(**json.loads(sys.argv[1]))
 built, folder = networks.build(model, 0, torch.device("cpu")), pathlib.Path(sys.argv[2])
-weights.save(folder, built.G_AB.state_dict(), weights.generator_spec(model, "G_AB", 32, "key", "ema"))
-weights.save(folder, built.D_B.state_dict(), weights.discriminator_spec(model, "B", "key"))
+weights.save(folder, built.G_AB.state_dict(), specs.generator_spec(model, "G_AB", 32, "key", "ema"))
+weights.save(folder, built.D_B.state_dict(), specs.discriminator_spec(model, "B", "key"))
 """
 MODELS: dict[str, dict[str, Any]] = {
     "as published": {},

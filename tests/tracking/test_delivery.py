@@ -19,7 +19,7 @@ from tracking.logs import GRID, OPEN, Requests, root, runs, start, store_in, thr
 from cyclegan import tracking
 from cyclegan.config import Config
 from cyclegan.errors import UserError
-from cyclegan.models import weights
+from cyclegan.models import specs, weights
 from cyclegan.models.networks import build_generator
 from cyclegan.tracking import outbox, recorder, sender, store
 from cyclegan.tracking.outbox import Outbox
@@ -39,7 +39,7 @@ def quick(monkeypatch: pytest.MonkeyPatch) -> None:
 def generator(tmp_path_factory: pytest.TempPathFactory, make_config: Callable[..., Config]) -> Path:
     model = make_config().model
     folder = tmp_path_factory.mktemp("generator") / "G_AB"
-    spec = weights.generator_spec(model, "G_AB", 32, "k1", "raw")
+    spec = specs.generator_spec(model, "G_AB", 32, "k1", "raw")
     weights.save(folder, build_generator(model, "G_AB").state_dict(), spec)
     return folder
 

@@ -9,7 +9,8 @@ import torch
 from cyclegan.config import Config
 from cyclegan.errors import UserError
 from cyclegan.models import networks
-from cyclegan.models.weights import discriminator_spec, generator_spec, save
+from cyclegan.models.specs import discriminator_spec, generator_spec
+from cyclegan.models.weights import save
 from cyclegan.training.pool import Pool, VariedPool
 from cyclegan.training.state import Canvas, TrainState, initial
 

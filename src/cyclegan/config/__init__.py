@@ -1,9 +1,9 @@
 """The typed, frozen mirror of params.yaml. Nothing else reads YAML parameters."""
 
 from cyclegan.config.load import load, parse, read
-from cyclegan.config.schema import (
+from cyclegan.config.schema import Config
+from cyclegan.config.sections import (
     STRIDES,
-    Config,
     DatasetConfig,
     EvaluateConfig,
     ExportConfig,

@@ -20,7 +20,8 @@ from cyclegan.exchange import layouts
 from cyclegan.exchange.layouts import AnySpec
 from cyclegan.exchange.tensors import PICKLES, SUFFIXES, read_tensors
 from cyclegan.models.networks import UNET_LEVELS, Domain
-from cyclegan.models.weights import KINDS, RANGES, DiscriminatorSpec, GeneratorSpec, load, load_spec, save
+from cyclegan.models.specs import KINDS, RANGES, DiscriminatorSpec, GeneratorSpec, load_spec
+from cyclegan.models.weights import load, save
 
 # Names of files, by our names of the networks. The reference's D_A judges what its G_A makes, which lies in domain B.
 REFERENCE = {"G_AB": "net_G_A", "G_BA": "net_G_B", "D_A": "net_D_B", "D_B": "net_D_A"}

@@ -18,7 +18,7 @@ from cyclegan.config.values import WIDEST
 from cyclegan.errors import UserError
 from cyclegan.exchange.tensors import shown
 from cyclegan.models.networks import BASIC_LAYERS, RESNET_BLOCKS, UNET_LEVELS
-from cyclegan.models.weights import DiscriminatorSpec, GeneratorSpec
+from cyclegan.models.specs import DiscriminatorSpec, GeneratorSpec
 
 AnySpec = GeneratorSpec | DiscriminatorSpec
 

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cyclegan.export.formats import ONNX_FILE, PROGRAM_FILE
-from cyclegan.models.weights import GeneratorSpec
+from cyclegan.models.specs import GeneratorSpec
 
 MEANINGS = {
     "fid_legacy_test": "FID with pytorch-fid's resizing, real test against translated test pictures (lower is better)",

@@ -12,7 +12,7 @@ from cyclegan import lineage, tracking
 from cyclegan.config import Config
 from cyclegan.errors import UserError
 from cyclegan.pipeline import paths
-from cyclegan.pipeline.files import read_json
+from cyclegan.pipeline.trained import read_training
 from cyclegan.training.checkpoint import DamagedError, load_tensors, read_state, state_tensors
 from cyclegan.training.state import TrainState
 
@@ -49,7 +49,7 @@ def continue_finished(state: TrainState, config: Config, root: Path, steps_per_e
             about, tensors = read_state(file)
         except DamagedError as error:
             raise UserError(f"train.continue_from is {wanted}: {paths.STATE} is damaged: {error}; {REMEDY}") from None
-        train_key = read_json(finished.folder / paths.TRAINING)["train_key"]
+        train_key = read_training(finished.folder)["train_key"]
     step = about["step"]
     if about["steps_per_epoch"] != steps_per_epoch:
         raise UserError(
@@ -112,11 +112,11 @@ def _find(wanted: str, config: Config, root: Path) -> Iterator[_Finished]:
             )
         key = run[tracking.KEY_TAG]
         present = root / paths.TRAINED
-        if (present / paths.TRAINING).is_file() and read_json(present / paths.TRAINING)["train_key"] == key:
+        if (present / paths.TRAINING).is_file() and read_training(present)["train_key"] == key:
             yield _Finished(present, None)
             return
         for commit in lineage.commits_of_results(root, since=run.get("mlflow.source.git.commit", "none")):
-            if _fetch(root, commit, folder, paths.TRAINING) and read_json(folder / paths.TRAINING)["train_key"] == key:
+            if _fetch(root, commit, folder, paths.TRAINING) and read_training(folder)["train_key"] == key:
                 _fetch(root, commit, folder, paths.STATE)
                 yield _Finished(folder, commit)
                 return

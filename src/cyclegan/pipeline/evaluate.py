@@ -18,7 +18,8 @@ from cyclegan.errors import UserError
 from cyclegan.evaluation import protocol
 from cyclegan.evaluation.features import Inception
 from cyclegan.evaluation.gallery import gallery
-from cyclegan.models.weights import GeneratorSpec, Weights, load_generator
+from cyclegan.models.specs import GeneratorSpec, Weights
+from cyclegan.models.weights import load_generator
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.files import write_json
 from cyclegan.pipeline.guard import Unchanged, sole_holder

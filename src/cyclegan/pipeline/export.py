@@ -10,7 +10,8 @@ from cyclegan.errors import UserError
 from cyclegan.export import parity
 from cyclegan.export.card import model_card
 from cyclegan.export.formats import ONNX_FILE, PROGRAM_FILE, Shape, export_onnx, export_program
-from cyclegan.models.weights import GeneratorSpec, load_generator, save
+from cyclegan.models.specs import GeneratorSpec
+from cyclegan.models.weights import load_generator, save
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.files import fresh_folder, put_in_place, read_json, write_json
 from cyclegan.pipeline.guard import Unchanged

@@ -16,7 +16,7 @@ from cyclegan.data.store import PixelSet, Store
 from cyclegan.device import Precision, choose_device, choose_precision, make_deterministic, out_of_memory_explained
 from cyclegan.errors import Interrupted, UserError
 from cyclegan.models import weights as model_weights
-from cyclegan.models.weights import Weights, discriminator_spec, generator_spec
+from cyclegan.models.specs import Weights, discriminator_spec, generator_spec
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.continuation import continue_finished
 from cyclegan.pipeline.files import write_json

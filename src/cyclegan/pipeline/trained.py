@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from cyclegan.errors import UserError
-from cyclegan.models.weights import TRAIN_KEY
+from cyclegan.models.specs import TRAIN_KEY
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.files import read_json
 

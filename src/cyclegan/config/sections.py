@@ -1,0 +1,241 @@
+"""What each section of params.yaml may say: one frozen model a section, with its ranges, and the sizes networks need.
+
+The comments in params.yaml are the users' documentation of each key; a `description` here is the remedy that an
+error message adds to the range.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from cyclegan.config.values import (
+    Address,
+    Batch,
+    Byte,
+    Channels,
+    Count,
+    Drawn,
+    Epochs,
+    Place,
+    Size,
+    Text,
+    Value,
+    Weight,
+    Width,
+    place,
+    plain,
+)
+
+STRIDES = {"resnet_6blocks": 4, "resnet_9blocks": 4, "unet_128": 128, "unet_256": 256}  # netG: sides are multiples, in px
+
+
+class Section(BaseModel):
+    """A section of params.yaml: immutable, without unknown keys and without silent conversions."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, allow_inf_nan=False)
+
+
+class DatasetConfig(Section):
+    name: Literal[
+        "openmoji",
+        "shapes",
+        "earth",
+        "folder",
+        "table",
+        "celeba",
+        "apple2orange",
+        "cezanne2photo",
+        "facades",
+        "horse2zebra",
+        "iphone2dslr_flower",
+        "maps",
+        "monet2photo",
+        "summer2winter_yosemite",
+        "ukiyoe2photo",
+        "vangogh2photo",
+    ]
+    image_size: Annotated[int, Field(ge=16, le=1024)]
+    n_train: Drawn | None
+    n_test: Drawn
+    path: Annotated[Place, Field(description="a folder of pictures")]
+    table: Annotated[Place, Field(description="a file below dataset.path")]
+    table_file_column: Text | None
+    table_column: Text
+    table_A: Annotated[list[Value], Field(min_length=1, description="a list such as [1]")]
+    table_B: Annotated[list[Value], Field(min_length=1, description="a list such as [-1]")]
+    limit: Count | None
+    test_fraction: Annotated[float, Field(gt=0, lt=1)]
+    val_fraction: Annotated[float, Field(ge=0, lt=1, description="0 holds no validation pictures out")]
+    paired_test: bool
+    url: Annotated[Address | None, Field(description="an http, https or file address")]
+    sha256: Annotated[str | None, Field(pattern="^[0-9a-f]{64}$", description="64 hexadecimal digits in lower case")]
+    on_bad_image: Literal["error", "skip"]
+    on_leak: Literal["report", "error"]
+
+
+class PreprocessConfig(Section):
+    direction: Literal["AtoB", "BtoA"]
+    mode: Literal[
+        "resize_and_crop",
+        "crop",
+        "scale_width",
+        "scale_width_and_crop",
+        "scale_shortside",
+        "scale_shortside_and_crop",
+        "none",
+    ]
+    load_size: Size
+    crop_size: Size
+    flip: bool
+    min_side: Count
+    background: Annotated[list[Byte], Field(min_length=3, max_length=3, description="red, green, blue in 0..255")]
+
+    @property
+    def crops(self) -> bool:
+        """Whether training uses random squares of crop_size, or whole pictures."""
+        return self.mode.endswith("crop")
+
+    @model_validator(mode="after")
+    def sizes_agree(self) -> "PreprocessConfig":
+        if self.mode in ("crop", "none"):  # load_size is not used
+            return self
+        if self.crop_size > self.load_size:
+            raise ValueError(
+                f"crop_size is {self.crop_size} and load_size is {self.load_size}; a crop cannot be larger than the "
+                f"picture it is cut from: lower crop_size or raise load_size"
+            )
+        if not self.crops and self.load_size % 4 != 0:
+            raise ValueError(
+                f"load_size is {self.load_size} in mode {self.mode}, which trains on whole pictures; the generators halve "
+                f"them twice: make load_size a multiple of 4"
+            )
+        return self
+
+
+class ModelConfig(Section):
+    netG: Literal["resnet_6blocks", "resnet_9blocks", "unet_128", "unet_256"]  # noqa: N815 - known from the reference code
+    netD: Literal["basic", "n_layers", "pixel", "same_size"]  # noqa: N815 - as above
+    norm: Literal["instance", "instance_affine", "batch", "none"]
+    dropout: bool
+    ngf: Width
+    ndf: Width
+    n_layers_D: Annotated[int, Field(ge=1, le=6)]  # noqa: N815 - as above
+    input_nc: Channels
+    output_nc: Channels
+    init_type: Literal["normal", "xavier", "kaiming", "orthogonal"]
+    init_gain: Annotated[float, Field(gt=0, le=1000, description="0.02 in the paper")]
+    init_bias: Literal["zero", "uniform"]
+
+
+class LossConfig(Section):
+    gan_mode: Literal["lsgan", "vanilla", "hinge", "wgangp"]
+    score_per: Literal["patch", "picture"]
+    lambda_A: Weight
+    lambda_B: Weight
+    lambda_identity: Weight
+    lambda_gp: Weight
+
+    @model_validator(mode="after")
+    def wgangp_has_its_penalty(self) -> "LossConfig":
+        if self.gan_mode == "wgangp" and self.lambda_gp == 0:
+            raise ValueError(
+                "gan_mode is wgangp and lambda_gp is 0; without its gradient penalty this loss has no bound: set "
+                "lambda_gp above 0 (10.0 in its paper), or gan_mode to another"
+            )
+        return self
+
+
+class OptimizerConfig(Section):
+    lr: Annotated[float, Field(gt=0, le=1)]
+    beta1: Annotated[float, Field(ge=0, lt=1)]
+
+
+class ScheduleConfig(Section):
+    lr_policy: Literal["linear", "step", "plateau", "cosine", "constant"]
+    n_epochs: Epochs
+    n_epochs_decay: Epochs
+    lr_decay_epochs: Count
+
+    @model_validator(mode="after")
+    def trains_at_all(self) -> "ScheduleConfig":
+        if self.n_epochs + self.n_epochs_decay == 0:
+            raise ValueError("n_epochs and n_epochs_decay are both 0; at least one must be 1 or more to train at all")
+        return self
+
+
+class TrainConfig(Section):
+    init_from: Annotated[Place, Field(description="a folder; weights/random holds none")]
+    continue_from: Annotated[
+        Annotated[str, AfterValidator(plain), AfterValidator(place)] | None,
+        Field(
+            pattern="^([0-9a-f]{7,40}|[^/]+/.*)$",
+            description="the hash of a commit, the id of an MLflow run, or a model folder such as weights/NAME",
+        ),
+    ]
+    keep_state: bool
+    batch_size: Batch
+    serial_batches: bool
+    epoch_length: Literal["max", "min"]
+    pool_size: Annotated[int, Field(ge=0, le=100_000, description="0 switches the history pool off")]
+    ema_decay: Annotated[float, Field(ge=0, lt=1, description="0 switches the average off")]
+    arithmetic: Literal["fast", "textbook"]
+    precision: Literal["auto", "float32", "bf16"]
+    history_every_steps: Count
+    n_samples: Count
+
+
+class EvaluateConfig(Section):
+    model: Annotated[Place, Field(description="a folder with generators, such as models/trained")]
+    weights: Literal["auto", "ema", "raw"]
+    batch_size: Batch
+    kid_subsets: Annotated[int, Field(ge=1, le=100_000)]
+    kid_subset_size: Annotated[int, Field(ge=2, le=1_000_000_000)]
+    gallery_size: Count
+
+
+class ExportConfig(Section):
+    opset: Annotated[int, Field(ge=18, le=24)]
+    tolerance: Annotated[float, Field(gt=0, le=2, description="outputs lie in [-1, 1]")]
+
+
+class TrackingConfig(Section):
+    experiment: Annotated[Text, Field(max_length=250)]
+    uri: Text | None
+    system_metrics: bool
+
+
+class RuntimeConfig(Section):
+    device: Annotated[
+        str, Field(pattern="^(auto|cpu|mps|cuda(:[0-9]{1,3})?)$", description="auto, cpu, cuda, cuda:N or mps")
+    ]
+    workers: Annotated[int, Field(ge=0, le=1024, description="0 takes one a core")]
+    log_every_steps: Count
+    sample_every_steps: Count
+    checkpoint_every_seconds: Annotated[float, Field(gt=0, le=1e9)]
+
+
+def smallest_translated(architecture: str) -> int:
+    """Side of the smallest square, in px, that a generator of this `netG` can translate.
+
+    Padding by reflection, in a resnet, needs two rows of features.
+    """
+    stride = STRIDES[architecture]
+    return stride if architecture.startswith("unet") else 2 * stride
+
+
+def smallest_side(model: ModelConfig) -> int:
+    """Side of the smallest square, in px, that all four networks can take."""
+    return max(smallest_translated(model.netG), smallest_judged(model))
+
+
+def smallest_judged(model: ModelConfig) -> int:
+    """Side of the smallest square, in px, that the discriminators can judge."""
+    match model.netD:
+        case "pixel":
+            return 1
+        case "same_size":
+            return 16
+        case "basic":
+            return 24
+        case "n_layers":
+            return 3 * (1 << model.n_layers_D)
