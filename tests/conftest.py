@@ -15,7 +15,7 @@ from project import mlflow_database, workspace
 from cyclegan import config as configuration
 from cyclegan.config import Config
 from cyclegan.data import checks, geometry, layout
-from cyclegan.data.batches import Loader
+from cyclegan.data.batches import Streaming
 from cyclegan.data.plan import Plan
 from cyclegan.data.store import Store, Writer
 from cyclegan.sources import shapes
@@ -73,7 +73,7 @@ class Data:
     """What the loop takes its pictures from."""
 
     plan: Plan
-    loader: Loader
+    loader: Streaming
     samples: Samples
     validation: Validation | None
 
@@ -95,7 +95,7 @@ def make_data(prepared: Path) -> Callable[[Config], Data]:
         )
         held_out = [store.open("test", domain).tensor(0, config.train.n_samples) for domain in layout.DOMAINS]
         validation = Validation(*held_out, batch_size=1) if config.dataset.val_fraction > 0 else None
-        return Data(plan, Loader(train_A, train_B, config.preprocess.crop_size, CPU), Samples(*held_out), validation)
+        return Data(plan, Streaming(train_A, train_B, config.preprocess.crop_size), Samples(*held_out), validation)
 
     return make
 

@@ -346,6 +346,23 @@ def test_the_choices_are_these(key: str, values: list[str]) -> None:
             ["loss: gan_mode is wgangp and lambda_gp is 0", "set lambda_gp above 0", "gan_mode to another"],
         ),
         (
+            {"train__batch_size": 6, "train__accumulate": 4},
+            ["batch_size is 6", "cannot be split into accumulate = 4 equal parts", "set accumulate to a divisor of it"],
+        ),
+        (
+            {"train__checkpoint_activations": True, "model__norm": "batch"},
+            ["train.checkpoint_activations is true", "count each batch twice", "set the one to false"],
+        ),
+        (
+            {
+                "train__checkpoint_activations": True,
+                "model__netG": "unet_128",
+                "preprocess__crop_size": 128,
+                "preprocess__load_size": 128,
+            },
+            ["train.checkpoint_activations is true", "netG unet_128", "or choose a resnet"],
+        ),
+        (
             {"loss__gan_mode": "wgangp", "preprocess__mode": "scale_width"},
             ["loss.gan_mode is wgangp", "preprocess.mode scale_width trains on whole pictures", "choose a mode that crops"],
         ),

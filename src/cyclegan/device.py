@@ -1,5 +1,6 @@
 """Which device and which precision PyTorch computes with."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Literal
@@ -54,11 +55,15 @@ def autocast(precision: Precision, device: torch.device) -> AbstractContextManag
     return torch.autocast(device.type, torch.bfloat16)
 
 
-def make_deterministic() -> None:
-    """Same inputs, same bytes on the same kind of machine; an operation that cannot promise it warns."""
-    torch.use_deterministic_algorithms(True, warn_only=True)
+def make_deterministic(wanted: bool = True) -> None:
+    """Same inputs, same bytes on the same kind of machine; an operation that cannot promise it warns.
+
+    Where that is not wanted, a GPU takes whatever kernels prove to be the quickest.
+    """
+    os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")  # read when CUDA starts; without it cuBLAS may differ
+    torch.use_deterministic_algorithms(wanted, warn_only=True)
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]  # none is read here
-    torch.backends.cudnn.benchmark = False
+    torch.backends.cudnn.benchmark = not wanted
     torch.backends.cudnn.allow_tf32 = False  # float32 means float32
 
 

@@ -5,11 +5,13 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import Tensor
 
 from cyclegan.data import plan as module
-from cyclegan.data.plan import Decisions, Plan
+from cyclegan.data.plan import Decisions, Plan, pack, unpack
 
 small = st.integers(1, 12)
 
@@ -20,9 +22,9 @@ def make(
     return Plan(seed, n_A, n_B, batch_size, pool_size, flip, **order)
 
 
-def arrays(decisions: Decisions) -> list[np.ndarray]:
+def arrays(decisions: Decisions) -> list[Tensor]:
     parts = vars(decisions).values()
-    return [array for part in parts for array in ([part] if isinstance(part, np.ndarray) else vars(part).values())]
+    return [array for part in parts for array in ([part] if isinstance(part, Tensor) else vars(part).values())]
 
 
 @given(small, small, small, st.integers(0, 5), st.integers(0, 3))
@@ -252,3 +254,13 @@ def test_shares_are_uniform_single_precision_and_drawn_apart() -> None:
     assert len(np.unique(both)) > 0.999 * len(both)  # of 2^24 values, hardly any twice
     others = [np.concatenate([getattr(one.A, name) for one in decisions]) for name in ("top", "left", "flip")]
     assert abs(np.corrcoef([*shares.values(), *others]) - np.eye(5)).max() < 0.1
+
+
+@given(small, small, small, st.integers(0, 99), st.integers(0, 2**32 - 1))
+def test_all_decisions_fit_one_tensor_exactly(n_A: int, n_B: int, batch_size: int, step: int, seed: int) -> None:
+    decisions = make(seed, n_A=n_A, n_B=n_B, batch_size=batch_size).decisions(step)
+    rows = pack(decisions)
+    assert rows.shape == (18, batch_size)
+    for one, other in zip(arrays(decisions), arrays(unpack(rows)), strict=True):
+        assert one.dtype == other.dtype
+        assert torch.equal(one, other)

@@ -704,3 +704,29 @@ def test_gradients_for_one_picture_are_those_of_finite_differences(norm: str) ->
         weight[place] -= 2 * small
         below = loss()
     assert gradient[place].item() == pytest.approx(((above - below) / (2 * small)).item(), rel=1e-4)
+
+
+@pytest.mark.parametrize("dropout", [False, True])
+def test_checkpointed_activations_take_less_memory_and_change_no_bit(dropout: bool) -> None:
+    kept: dict[bool, int] = {}
+    gradients = {}
+    for checkpointed in (False, True):
+        torch.manual_seed(0)
+        network = ResnetGenerator(3, 3, 4, 9, dropout=dropout)
+        network.checkpointed = checkpointed
+        x = torch.randn(2, 3, 32, 32)
+        seen: dict[int, int] = {}
+
+        def keep(tensor: Tensor, seen: dict[int, int] = seen) -> Tensor:
+            seen[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+            y = network(x)
+        weights = {parameter.untyped_storage().data_ptr() for parameter in network.parameters()}
+        kept[checkpointed] = sum(size for place, size in seen.items() if place not in weights)
+        y.square().sum().backward()
+        gradients[checkpointed] = [y.detach(), *(parameter.grad for parameter in network.parameters())]
+    assert kept[True] < kept[False] / 4
+    for one, other in zip(gradients[False], gradients[True], strict=True):
+        assert torch.equal(one, other)

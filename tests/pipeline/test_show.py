@@ -4,13 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from project import set_params
 from typer.testing import CliRunner
 
 from cyclegan import config, images
 from cyclegan.cli import app
+from cyclegan.data.batches import load
 from cyclegan.data.store import Store
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.download import download
@@ -35,14 +35,14 @@ def test_rows_alternate_between_the_domains_and_hold_what_the_first_steps_hold(p
     sheet = np.asarray(Image.open("sheets/batch.png"))
     settings = config.load(Path("params.yaml"))
     store = Store(paths.PREPARED)
-    plan, loader = make_plan(store, settings), make_loader(store, settings, torch.device("cpu"))
+    plan, loader = make_plan(store, settings), make_loader(store, settings)
     step = 32 + GAP
     assert sheet.shape == ((4 * step + GAP) * SCALE, (3 * step + GAP) * SCALE, 3)
     small = sheet[::SCALE, ::SCALE]
     shown = set()
     for number in range(6):
         decisions = plan.decisions(number)
-        batch = loader.load(decisions)
+        batch = load(loader, decisions)
         shown.add(int(decisions.A.index[0]))
         for row, real in ((2 * (number // 3), batch.real_A), (2 * (number // 3) + 1, batch.real_B)):
             top, left = GAP + row * step, GAP + number % 3 * step

@@ -14,10 +14,12 @@ from safetensors import SafetensorError
 from torch import Tensor
 
 from cyclegan.config import Config
-from cyclegan.device import autocast, choose_precision
+from cyclegan.data.batches import load
+from cyclegan.device import choose_precision
 from cyclegan.errors import UserError
 from cyclegan.training import checkpoint, ema
 from cyclegan.training.checkpoint import DamagedError, Saver, checkpoints, read_state, restore_checkpoint, save_checkpoint
+from cyclegan.training.program import step_mode
 from cyclegan.training.state import TrainState
 from cyclegan.training.step import step
 
@@ -27,18 +29,17 @@ HAS_BF16 = choose_precision("auto", CPU) == "bf16"
 
 def train(state: TrainState, config: Config, data: Any, until: int) -> None:
     """The loop without its surroundings."""
-    context = autocast(config.train.precision, CPU)
+    mode = step_mode(config, config.train.precision, CPU)
     while state.step < until:
         decisions = data.plan.decisions(state.step)
         terms = step(
             state.networks,
             state.optimizers,
             state.pools,
-            data.loader.load(decisions),
+            load(data.loader, decisions),
             decisions,
             config.loss,
-            context,
-            apart=config.model.norm == "batch",
+            mode,
         )
         for name, average in state.average.items():
             ema.update(average, state.networks.generators()[name], ema.decay_at(state.step, config.train.ema_decay))

@@ -1,6 +1,8 @@
 """The loop: interrupted and continued is as good as undisturbed, and whoever watches is told."""
 
 from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,10 @@ from cyclegan.config import Config
 from cyclegan.errors import Interrupted, UserError
 from cyclegan.training import checkpoint, schedule
 from cyclegan.training.checkpoint import checkpoints, restore_checkpoint
+from cyclegan.training.execution import Execution
 from cyclegan.training.history import Row
 from cyclegan.training.loop import fit
+from cyclegan.training.program import Program
 from cyclegan.training.state import TrainState
 
 CPU = torch.device("cpu")
@@ -58,8 +62,8 @@ def run(
     config: Config, data: Any, folder: Path, state: TrainState, stop: Callable[[], int | None] = never
 ) -> tuple[TrainState, Watcher]:
     watcher = Watcher()
-    precision, validation = config.train.precision, data.validation
-    fit(state, data.plan, data.loader, data.samples, validation, config, precision, watcher, folder, stop)
+    with Program(state, data.plan, data.loader, config, config.train.precision, Execution()) as program:
+        fit(state, program, data.samples, data.validation, config, watcher, folder, stop)
     return state, watcher
 
 
@@ -274,10 +278,12 @@ def test_grey_pictures_of_one_domain_train_too(
         def __getitem__(self, index: int) -> images.Pixels:
             return grey[index][:, :, :1]
 
-    loader = type(data.loader)(Grey(), data.loader.train_B, data.loader.crop_size, CPU)
+    loader = type(data.loader)(Grey(), data.loader.train_B, data.loader.crop_size)
     samples = type(data.samples)(data.samples.real_A[:, :1], data.samples.real_B)
-    state, watcher = make_state(config), Watcher()
+    grey_data = replace(data, loader=loader, samples=samples)
+    state = make_state(config)
     with pytest.raises(Interrupted):
-        fit(state, data.plan, loader, samples, None, config, "float32", watcher, tmp_path, stop_after(2))
+        run(config, grey_data, tmp_path, state, stop_after(2))
     assert state.pools.A.slots.shape[1] == 1
-    assert watcher.grids[0]["A_to_B"].shape[1] == images.grid(dict.fromkeys("abc", samples.real_A)).shape[1]
+    grid = samples.draw(state, nullcontext())["A_to_B"]
+    assert grid.shape[1] == images.grid(dict.fromkeys("abc", samples.real_A)).shape[1]  # without a column of identities

@@ -94,7 +94,7 @@ def test_an_empty_pool_shows_the_fresh_pictures() -> None:
 @pytest.mark.parametrize("kind", [Pool, VariedPool])
 def test_what_is_shown_does_not_change_when_the_pool_does(kind: type[Pool]) -> None:
     pool = kind.empty(1, 1, 2, 3, CPU)
-    swap = PoolQuery(np.array([True]), np.array([0]), np.array([0]), np.array([0]))
+    swap = PoolQuery(torch.tensor([True]), *(torch.tensor([0]) for _ in range(3)))
     pool.query(numbered(1, 1), query_pool(randomness.generator(0, "pool"), 1, 0, 1))
     fresh = numbered(2, 1)
     shown = pool.query(fresh, swap)

@@ -15,7 +15,7 @@ from torch.nn import functional
 
 from cyclegan import images
 from cyclegan.config import Config
-from cyclegan.data.batches import Loader
+from cyclegan.data.batches import Streaming
 from cyclegan.data.plan import Plan
 from cyclegan.errors import Interrupted
 from cyclegan.training import schedule
@@ -90,7 +90,7 @@ def test_pictures_of_many_sizes_are_trained_on_whole_and_resumed_exactly(
     train_A, train_B = Pictures(0, *sizes_A), Pictures(1, *sizes_B)
     data = SimpleNamespace(
         plan=Plan(seed=0, n_A=3, n_B=4, batch_size=1, pool_size=3, flip=True),
-        loader=Loader(train_A, train_B, None, CPU),
+        loader=Streaming(train_A, train_B, None),
         samples=make_data(config).samples,
         validation=None,
     )

@@ -21,15 +21,19 @@ from cyclegan.models.networks import Networks
 from cyclegan.training.losses import term_names
 from cyclegan.training.pool import Pool, VariedPool
 from cyclegan.training.state import TrainState
-from cyclegan.training.step import Optimizers, Pools, step
+from cyclegan.training.step import Mode, Optimizers, Pools, step
 
 CPU = torch.device("cpu")
+JOINED = Mode(nullcontext(), apart=False)
 STEPS = 5
 SMALL = {"preprocess.load_size": 16, "preprocess.crop_size": 16, "model.ngf": 2, "model.ndf": 2}
 UNEQUAL = {"loss.lambda_A": 3.0, "loss.lambda_B": 12.0, "loss.lambda_identity": 0.8, "loss.lambda_gp": 7.0}
 MODES = ("lsgan", "vanilla", "hinge", "wgangp")
 CASES: dict[str, dict[str, Any]] = {
     "as published": {},
+    "in parts": {**UNEQUAL, "train.batch_size": 6, "train.accumulate": 3, "loss.gan_mode": "wgangp"},
+    "in parts without identity": {"loss.lambda_identity": 0.0, "train.batch_size": 2, "train.accumulate": 2},
+    "activations computed twice": {"train.checkpoint_activations": True},
     "one direction": {"loss.lambda_A": 0.0, "loss.lambda_B": 5.0},
     "grey to colour": {"model.input_nc": 1, "loss.lambda_identity": 0.0},
     "no history": {"train.pool_size": 0},
@@ -103,7 +107,8 @@ def draws(config: Config, number: int) -> tuple[Decisions, Draws]:
         rng = randomness.generator(number, domain)
         plain += [(rng.random(n) < 0.5).tolist(), rng.integers(max(size, 1), size=n).tolist()]
     shares = [randomness.generator(number, f"share {domain}").random(n, dtype=np.float32) for domain in ("A", "B")]
-    return Decisions(None, None, *queries, *shares), Draws(*plain, *(share.tolist() for share in shares))
+    decisions = Decisions(None, None, *queries, *map(torch.from_numpy, shares))
+    return decisions, Draws(*plain, *(share.tolist() for share in shares))
 
 
 def take(state: TrainState, config: Config, number: int) -> dict[str, float]:
@@ -114,8 +119,7 @@ def take(state: TrainState, config: Config, number: int) -> dict[str, float]:
         pictures(config, number),
         draws(config, number)[0],
         config.loss,
-        nullcontext(),
-        apart=config.train.arithmetic == "textbook" or config.model.norm == "batch",
+        Mode(nullcontext(), config.train.arithmetic == "textbook" or config.model.norm == "batch", config.train.accumulate),
     )
     assert all(term.dtype == torch.float32 and not term.requires_grad for term in terms.values())
     return {name: term.item() for name, term in terms.items()}
@@ -190,7 +194,7 @@ def test_losses_of_the_first_step_agree_with_the_textbook_in_float32(
 
 
 @pytest.mark.parametrize("batch_size", [1, 2])
-@pytest.mark.parametrize("case", [case for case in CASES if "one picture" not in case])
+@pytest.mark.parametrize("case", [case for case in CASES if not case.startswith(("one picture", "in parts"))])
 def test_textbook_arithmetic_gives_the_textbooks_weights_in_float32(
     make_config: Callable[..., Config], make_state: Callable[[Config], TrainState], case: str, batch_size: int
 ) -> None:
@@ -234,8 +238,8 @@ def step_stubs(
     config = make_config(**{"train.batch_size": 1, "train.pool_size": 0, **changes})
     batch = Batch(torch.full((1, 3, 4, 4), 1.0), torch.full((1, 3, 4, 4), 2.0))
     pools = Pools(A=Pool.empty(0, 3, 4, 4, CPU), B=Pool.empty(0, 3, 4, 4, CPU))
-    decisions = replace(draws(config, 0)[0], share_A=np.float32([0.25]), share_B=np.float32([0.75]))
-    terms = step(networks, optimizers, pools, batch, decisions, config.loss, nullcontext(), apart=apart)
+    decisions = replace(draws(config, 0)[0], share_A=torch.tensor([0.25]), share_B=torch.tensor([0.75]))
+    terms = step(networks, optimizers, pools, batch, decisions, config.loss, Mode(nullcontext(), apart))
     return {name: term.item() for name, term in terms.items()}
 
 
@@ -295,7 +299,7 @@ def test_pictures_of_different_sizes_never_share_a_pass(make_config: Callable[..
     networks, config = stubs(), make_config(**{"train.batch_size": 1, "train.pool_size": 0})
     batch = Batch(torch.full((1, 3, 4, 8), 1.0), torch.full((1, 3, 4, 4), 2.0))
     pools = Pools(A=VariedPool.empty(0, 3, 4, 8, CPU), B=VariedPool.empty(0, 3, 4, 8, CPU))
-    step(networks, still(networks), pools, batch, draws(config, 0)[0], config.loss, nullcontext(), apart=False)
+    step(networks, still(networks), pools, batch, draws(config, 0)[0], config.loss, JOINED)
     assert networks.G_AB.passes == [[REAL_A], [REAL_B], [FAKE_A]]
     assert networks.G_BA.passes == [[REAL_B], [REAL_A], [FAKE_B]]
     assert networks.D_A.passes == [[FAKE_A], [REAL_A], [FAKE_A]]
@@ -429,8 +433,8 @@ def test_discriminators_are_shown_the_history(make_config: Callable[..., Config]
     pools = Pools(A=Pool(torch.full((3, 3, 4, 4), 70.0)), B=Pool(torch.full((3, 3, 4, 4), 80.0)))
     old, fresh = (query_pool(swap, 2, 5, 1) for swap in (_Fixed(0.0), _Fixed(0.9)))
     batch = Batch(torch.full((1, 3, 4, 4), 1.0), torch.full((1, 3, 4, 4), 2.0))
-    decisions = Decisions(None, None, old, fresh, None, None)
-    step(networks, still(networks), pools, batch, decisions, config.loss, nullcontext(), apart=False)
+    decisions = Decisions(None, None, old, fresh, *torch.zeros(2, 1))
+    step(networks, still(networks), pools, batch, decisions, config.loss, JOINED)
     assert networks.D_A.seen == [22, 1, 70]
     assert networks.D_B.seen == [11, 2, 11]
     assert pools.A.slots[1, 0, 0, 0] == 22  # the fresh one took the old one's place

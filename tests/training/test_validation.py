@@ -72,8 +72,8 @@ def test_looking_at_pictures_leaves_no_trace(moody: tuple[TrainState, Any], mode
     for network in [*vars(state.networks).values(), *state.average.values()]:
         network.train(mode)
     before, random = everything(state), torch.get_rng_state()
-    once = data.samples.draw(state), data.validation.cycle_losses(state.networks, nullcontext())
-    again = data.samples.draw(state), data.validation.cycle_losses(state.networks, nullcontext())
+    once = data.samples.draw(state, nullcontext()), data.validation.cycle_losses(state.networks, nullcontext())
+    again = data.samples.draw(state, nullcontext()), data.validation.cycle_losses(state.networks, nullcontext())
     assert once[1] == again[1]
     assert all(np.array_equal(once[0][name], again[0][name]) for name in once[0])
     after = everything(state)
@@ -90,7 +90,7 @@ def test_samples_are_drawn_by_the_averages_with_their_running_statistics(moody: 
         fake = G_AB(data.samples.real_A)
         identity = G_BA(data.samples.real_A)
         columns = {"real": data.samples.real_A, "fake": fake, "reconstructed": G_BA(fake), "identity": identity}
-    np.testing.assert_array_equal(data.samples.draw(state)["A_to_B"], images.grid(columns))
+    np.testing.assert_array_equal(data.samples.draw(state, nullcontext())["A_to_B"], images.grid(columns))
 
 
 def test_a_network_is_in_training_again_even_after_an_error(moody: tuple[TrainState, Any]) -> None:

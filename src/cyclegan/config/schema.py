@@ -95,6 +95,8 @@ class Config(Section):
             )
         if self.schedule.lr_policy == "plateau":
             self._plateau_can_watch()
+        if self.train.checkpoint_activations:
+            self._activations_can_be_computed_twice()
         return self
 
     def _plateau_can_watch(self) -> None:
@@ -107,4 +109,16 @@ class Config(Section):
             raise ValueError(
                 "schedule.lr_policy is plateau, which watches the weighed cycle loss of validation pictures, while "
                 "loss.lambda_A and loss.lambda_B are both 0; set one above 0, or schedule.lr_policy to another"
+            )
+
+    def _activations_can_be_computed_twice(self) -> None:
+        if self.model.norm == "batch":
+            raise ValueError(
+                "train.checkpoint_activations is true, which computes activations twice, while model.norm is batch, which "
+                "would count each batch twice in its running statistics; set the one to false, or the other to instance"
+            )
+        if not self.model.netG.startswith("resnet"):
+            raise ValueError(
+                f"train.checkpoint_activations is true, but model.netG {self.model.netG} hands the features of every level "
+                f"across, so that nothing would be saved; set it to false, or choose a resnet"
             )

@@ -166,7 +166,7 @@ class ScheduleConfig(Section):
 class TrainConfig(Section):
     init_from: Annotated[Place, Field(description="a folder; weights/random holds none")]
     continue_from: Annotated[
-        Annotated[str, AfterValidator(plain), AfterValidator(place)] | None,
+        Annotated[str, Field(max_length=1000), AfterValidator(plain), AfterValidator(place)] | None,
         Field(
             pattern="^([0-9a-f]{7,40}|[^/]+/.*)$",
             description="the hash of a commit, the id of an MLflow run, or a model folder such as weights/NAME",
@@ -180,8 +180,20 @@ class TrainConfig(Section):
     ema_decay: Annotated[float, Field(ge=0, lt=1, description="0 switches the average off")]
     arithmetic: Literal["fast", "textbook"]
     precision: Literal["auto", "float32", "bf16"]
+    deterministic: bool
+    accumulate: Annotated[int, Field(ge=1, le=65_536, description="parts of a batch")]
+    checkpoint_activations: bool
     history_every_steps: Count
     n_samples: Count
+
+    @model_validator(mode="after")
+    def a_batch_has_equal_parts(self) -> "TrainConfig":
+        if self.batch_size % self.accumulate != 0:
+            raise ValueError(
+                f"batch_size is {self.batch_size}, which cannot be split into accumulate = {self.accumulate} equal parts; "
+                f"set accumulate to a divisor of it"
+            )
+        return self
 
 
 class EvaluateConfig(Section):
@@ -209,6 +221,7 @@ class RuntimeConfig(Section):
         str, Field(pattern="^(auto|cpu|mps|cuda(:[0-9]{1,3})?)$", description="auto, cpu, cuda, cuda:N or mps")
     ]
     workers: Annotated[int, Field(ge=0, le=1024, description="0 takes one a core")]
+    compile: Literal["auto", "always", "never"]
     log_every_steps: Count
     sample_every_steps: Count
     checkpoint_every_seconds: Annotated[float, Field(gt=0, le=1e9)]

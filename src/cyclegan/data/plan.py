@@ -6,6 +6,8 @@ from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
+import torch
+from torch import Tensor
 
 from cyclegan import randomness
 
@@ -14,47 +16,47 @@ Ints = npt.NDArray[np.int64]
 
 @dataclass(frozen=True)
 class View:
-    """The pictures of one domain in one step, each array [N].
+    """The pictures of one domain in one step, each tensor [N].
 
     Attributes:
-        index: which pictures of the training set.
-        top, left: where to crop, as a fraction in [0, 1) of the room there is.
+        index: which pictures of the training set, int64.
+        top, left: where to crop, as a fraction in [0, 1) of the room there is, float64.
         flip: whether to mirror left to right.
     """
 
-    index: Ints
-    top: npt.NDArray[np.float64]
-    left: npt.NDArray[np.float64]
-    flip: npt.NDArray[np.bool_]
+    index: Tensor
+    top: Tensor
+    left: Tensor
+    flip: Tensor
 
 
 @dataclass(frozen=True)
 class PoolQuery:
-    """What the history pool of one domain does in one step, each array [N] (see `query_pool`).
+    """What the history pool of one domain does in one step, each tensor [N] (see `query_pool`).
 
     Attributes:
         from_pool: whether the discriminator is shown a stored picture instead of a fresh one.
-        read_slot: the slot of that stored picture.
-        read_fresh: otherwise, the fresh picture's place in the batch.
-        write_slot: the slot that takes this batch's picture i; `size` means that it is not kept.
+        read_slot: the slot of that stored picture, int64.
+        read_fresh: otherwise, the fresh picture's place in the batch, int64.
+        write_slot: the slot that takes this batch's picture i, int64; `size` means that it is not kept.
     """
 
-    from_pool: npt.NDArray[np.bool_]
-    read_slot: Ints
-    read_fresh: Ints
-    write_slot: Ints
+    from_pool: Tensor
+    read_slot: Tensor
+    read_fresh: Tensor
+    write_slot: Tensor
 
 
 @dataclass(frozen=True)
 class Decisions:
-    """Everything random in one step."""
+    """Everything random in one step: tensors of the plan on the host, or of `unpack` on any device."""
 
     A: View
     B: View
     pool_A: PoolQuery  # over fake_A
     pool_B: PoolQuery  # over fake_B
-    share_A: npt.NDArray[np.float32]  # [N] in [0, 1): how much of real_A is in the pictures of the gradient penalty
-    share_B: npt.NDArray[np.float32]
+    share_A: Tensor  # float32 [N] in [0, 1): how much of real_A is in the pictures of the gradient penalty
+    share_B: Tensor
 
 
 @dataclass(frozen=True)
@@ -100,8 +102,8 @@ class Plan:
             B=self._view(rng, index_B),
             pool_A=query_pool(rng, self.pool_size, step * self.batch_size, self.batch_size),
             pool_B=query_pool(rng, self.pool_size, step * self.batch_size, self.batch_size),
-            share_A=rng.random(self.batch_size, dtype=np.float32),
-            share_B=rng.random(self.batch_size, dtype=np.float32),
+            share_A=torch.from_numpy(rng.random(self.batch_size, dtype=np.float32)),
+            share_B=torch.from_numpy(rng.random(self.batch_size, dtype=np.float32)),
         )
 
     def _pictures(self, rng: np.random.Generator, epoch: int, places: Ints) -> tuple[Ints, Ints]:
@@ -115,7 +117,8 @@ class Plan:
 
     def _view(self, rng: np.random.Generator, index: Ints) -> View:
         top, left = rng.random((2, len(index)))
-        return View(index, top, left, (rng.random(len(index)) < 0.5) & self.flip)
+        flip = (rng.random(len(index)) < 0.5) & self.flip
+        return View(*map(torch.from_numpy, (index, top, left, flip)))
 
 
 def query_pool(rng: np.random.Generator, size: int, seen: int, n: int) -> PoolQuery:
@@ -146,7 +149,34 @@ def query_pool(rng: np.random.Generator, size: int, seen: int, n: int) -> PoolQu
             continue
         write_slot[i] = slot
         holder[slot] = i
-    return PoolQuery(from_pool, read_slot, read_fresh, write_slot)
+    return PoolQuery(*map(torch.from_numpy, (from_pool, read_slot, read_fresh, write_slot)))
+
+
+def pack(decisions: Decisions) -> Tensor:
+    """All of a step's decisions as one tensor, float64 [18, N], which holds every one of them exactly."""
+    parts = (decisions.A, decisions.B, decisions.pool_A, decisions.pool_B)
+    rows = [row for part in parts for row in vars(part).values()]
+    return torch.stack([row.double() for row in (*rows, decisions.share_A, decisions.share_B)])
+
+
+def unpack(rows: Tensor) -> Decisions:
+    """The opposite of `pack`, on the device where the rows lie and without waiting for it."""
+    return Decisions(
+        A=_view(rows[0:4]),
+        B=_view(rows[4:8]),
+        pool_A=_query(rows[8:12]),
+        pool_B=_query(rows[12:16]),
+        share_A=rows[16].float(),
+        share_B=rows[17].float(),
+    )
+
+
+def _view(rows: Tensor) -> View:
+    return View(rows[0].long(), rows[1], rows[2], rows[3].bool())
+
+
+def _query(rows: Tensor) -> PoolQuery:
+    return PoolQuery(rows[0].bool(), *rows[1:].long())
 
 
 @lru_cache(maxsize=4)

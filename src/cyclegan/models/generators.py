@@ -2,6 +2,7 @@
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from cyclegan.models.layers import ReflectConv, has_bias, norm_layer
 
@@ -36,6 +37,10 @@ class ResnetGenerator(nn.Module):
         blocks: residual blocks, 9 for 256 x 256 pictures and 6 for smaller ones in the paper.
         norm: as `layers.norm_layer`.
         dropout: dropout of 1/2 within the residual blocks.
+
+    Attributes:
+        checkpointed: keep for the backward pass only what lies between the parts of the network, and compute the rest
+            again (activation checkpointing, Chen et al. 2016).
     """
 
     def __init__(
@@ -48,11 +53,17 @@ class ResnetGenerator(nn.Module):
         self.blocks = nn.Sequential(*(ResidualBlock(4 * ngf, norm, dropout=dropout) for _ in range(blocks)))
         self.up = nn.Sequential(*_up(4 * ngf, norm), *_up(2 * ngf, norm))
         self.head = nn.Sequential(ReflectConv(ngf, channels_out, 7), nn.Tanh())
+        self.dropout = dropout
+        self.checkpointed = False
 
     def forward(self, x: Tensor) -> Tensor:
         """X [N, channels_in, H, W] in [-1, 1], H and W multiples of 4 -> [N, channels_out, H, W] in [-1, 1]."""
-        result: Tensor = self.head(self.up(self.blocks(self.down(self.stem(x)))))
-        return result
+        for part in (self.stem, self.down, *self.blocks, self.up, self.head):
+            if self.checkpointed and torch.is_grad_enabled():
+                x = checkpoint(part, x, use_reentrant=False, preserve_rng_state=self.dropout)
+            else:
+                x = part(x)
+        return x
 
 
 def _down(channels: int, norm: str) -> list[nn.Module]:

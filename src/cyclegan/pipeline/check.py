@@ -19,16 +19,17 @@ from cyclegan.data import geometry
 from cyclegan.data.batches import Batch
 from cyclegan.data.inspection import Report, inspect
 from cyclegan.data.layout import DOMAINS, RAW_SETS
-from cyclegan.data.plan import Plan
+from cyclegan.data.plan import Plan, pack, unpack
 from cyclegan.data.problems import as_table, count
-from cyclegan.device import autocast, choose_device, choose_precision, make_deterministic, out_of_memory_explained
+from cyclegan.device import choose_device, choose_precision, make_deterministic, out_of_memory_explained
 from cyclegan.errors import UserError
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.continuation import continue_finished
 from cyclegan.sources.provenance import Provenance
 from cyclegan.training import schedule
 from cyclegan.training.checkpoint import KEPT, state_tensors
-from cyclegan.training.loop import MOST_SAMPLES, runs_apart
+from cyclegan.training.loop import MOST_SAMPLES
+from cyclegan.training.program import step_mode
 from cyclegan.training.state import Canvas, TrainState, initial
 from cyclegan.training.step import step
 
@@ -134,21 +135,18 @@ def _plan(config: Config, report: Report | None) -> Plan:
 
 def _seconds_a_step(state: TrainState, config: Config, canvases: list[Canvas], plan: Plan, device: torch.device) -> float:
     """The median of some steps on random pictures; the state is of no use afterwards."""
-    make_deterministic()
+    make_deterministic(config.train.deterministic)
     channels = (config.model.input_nc, config.model.output_nc)
     pictures = [
         torch.rand(config.train.batch_size, depth, canvas.height, canvas.width, device=device) * 2 - 1
         for depth, canvas in zip(channels, canvases, strict=True)
     ]
-    context = autocast(choose_precision(config.train.precision, device), device)
+    mode = step_mode(config, choose_precision(config.train.precision, device), device)
     before, took = state.step, []
     for number in range(1 + TIMED_STEPS):
         started = time.perf_counter()
-        decisions = plan.decisions(before + number)
-        apart = runs_apart(config)
-        terms = step(
-            state.networks, state.optimizers, state.pools, Batch(*pictures), decisions, config.loss, context, apart=apart
-        )
+        decisions = unpack(pack(plan.decisions(before + number)).to(device))
+        terms = step(state.networks, state.optimizers, state.pools, Batch(*pictures), decisions, config.loss, mode)
         next(iter(terms.values())).item()  # waits for the device
         took.append(time.perf_counter() - started)
     return statistics.median(took[1:])

@@ -1,9 +1,8 @@
 """What training is shown: rows of pictures of both domains as a batch holds them, cropped, flipped and unpaired."""
 
-import torch
-
 from cyclegan import images
 from cyclegan.config import Config
+from cyclegan.data.batches import load
 from cyclegan.data.store import Store
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.train import make_loader, make_plan
@@ -20,10 +19,10 @@ def show_batch(config: Config, sets: int, columns: int) -> images.Pixels:
     """
     store = Store(paths.PREPARED, verify=False)
     one_a_step = config.model_copy(update={"train": config.train.model_copy(update={"batch_size": 1})})
-    plan, loader = make_plan(store, one_a_step), make_loader(store, one_a_step, torch.device("cpu"))
+    plan, loader = make_plan(store, one_a_step), make_loader(store, one_a_step)
     rows: list[images.Pixels] = []
     for first in range(0, sets * columns, columns):
-        batches = [loader.load(plan.decisions(step)) for step in range(first, first + columns)]
+        batches = [load(loader, plan.decisions(step)) for step in range(first, first + columns)]
         for domain in ("real_A", "real_B"):
             rows += [_colour(images.to_uint8(getattr(batch, domain))[0].numpy()) for batch in batches]
     return images.sheet(images.fit(rows), columns)

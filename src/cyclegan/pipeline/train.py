@@ -9,7 +9,7 @@ from torch import nn
 
 from cyclegan import images, lineage, tracking
 from cyclegan.config import STRIDES, Config, smallest_side
-from cyclegan.data.batches import Loader
+from cyclegan.data.batches import Loader, Resident, ResidentSet, Streaming
 from cyclegan.data.layout import DOMAINS, Domain
 from cyclegan.data.plan import Plan
 from cyclegan.data.store import PixelSet, Store
@@ -24,8 +24,10 @@ from cyclegan.pipeline.guard import Unchanged, sole_holder
 from cyclegan.pipeline.signals import graceful_stop
 from cyclegan.training import schedule
 from cyclegan.training.checkpoint import restore_checkpoint, save_checkpoint, write_state
+from cyclegan.training.execution import Execution, can_compile, choose_execution
 from cyclegan.training.history import Row
 from cyclegan.training.loop import Samples, Validation, fit
+from cyclegan.training.program import Program
 from cyclegan.training.progress import ProgressPrinter
 from cyclegan.training.state import Canvas, TrainState, initial
 
@@ -45,19 +47,23 @@ def train(config: Config, unchanged: Unchanged) -> None:
     store = Store(paths.PREPARED)
     key = lineage.train_key(Path(), config, store.digest)
     checkpoints = root / paths.CHECKPOINTS / key
-    make_deterministic()
+    make_deterministic(config.train.deterministic)
 
     sizes = {"train.batch_size": config.train.batch_size, "preprocess.crop_size": config.preprocess.crop_size}
     alone = sole_holder(checkpoints.with_suffix(".lock"), "the training of the same params, data and code", "elsewhere")
     with alone, graceful_stop() as stop, out_of_memory_explained(sizes):
         device = choose_device(config.runtime.device)
+        if device.type == "cuda":
+            torch.cuda.set_device(device)
         data = _data(store, config, device)
         state = initial(config, *data.canvases, device)
         plan = data.plan
         total = plan.steps_per_epoch * schedule.total_epochs(config.schedule)
         restored = restore_checkpoint(state, checkpoints)
-        precision = _precision(config, state, device)
+        precision, execution = _computing(config, state, data, device, total)
         print(f"training {key[:12]} on {device} in {precision}: {total} steps, {plan.steps_per_epoch} an epoch")
+        if device.type == "cuda":
+            print(f"on the GPU: {execution}")
         if restored is not None:
             print(f"continuing after step {state.step} ({restored.name})")
         else:
@@ -85,9 +91,10 @@ def train(config: Config, unchanged: Unchanged) -> None:
             if revision.dirty:
                 log.text(revision.diff, "uncommitted.diff")
             observer = _Observer(log, progress)
-            fit(state, plan, data.loader, data.samples, data.validation, config, precision, observer, checkpoints, stop)
+            with Program(state, plan, data.loader_on(device, execution), config, precision, execution) as program:
+                fit(state, program, data.samples, data.validation, config, observer, checkpoints, stop)
             unchanged()
-            _write_outputs(state, data, store, config, key)
+            _write_outputs(state, data.samples.draw(state, program.mode.precision), plan, store, config, key)
             for path in (paths.HISTORY, *paths.SAMPLES.values()):
                 log.artifact(path)
             status = "FINISHED"
@@ -99,14 +106,29 @@ def train(config: Config, unchanged: Unchanged) -> None:
             log.finish(status)
 
 
-def _precision(config: Config, state: TrainState, device: torch.device) -> Precision:
-    """The precision of the training's first step, on whatever it continues; says so where that changes the last digits."""
+def _computing(
+    config: Config, state: TrainState, data: "_Data", device: torch.device, total: int
+) -> tuple[Precision, Execution]:
+    """How the training is computed: as at its first step, on whatever it continues; says so where that cannot be."""
+    cuda = device.type == "cuda"
+    began = state.computed_by
+    execution = choose_execution(
+        config,
+        cuda=cuda,
+        free_bytes=torch.cuda.mem_get_info(device)[0] if cuda else 0,
+        pixel_bytes=data.loader.train_A.pixels.nbytes + data.loader.train_B.pixels.nbytes,
+        one_shape=not any(canvas.varied for canvas in data.canvases),
+        steps=total,
+        compiler=cuda and can_compile(),
+        compiled_before=began["compiled"] == "true" if began else None,
+    )
     here = {
-        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "device": torch.cuda.get_device_name(device) if cuda else device.type,
         "precision": choose_precision(config.train.precision, device),
         "torch": torch.__version__,
+        "compiled": str(execution.compiled).lower(),
     }
-    began = state.computed_by or here
+    began = began or here
     changed = [f"{name} {began[name]} then, {here[name]} now" for name in ("device", "torch") if began[name] != here[name]]
     if changed:
         print(
@@ -114,7 +136,7 @@ def _precision(config: Config, state: TrainState, device: torch.device) -> Preci
             f"those of an undisturbed one"
         )
     state.computed_by = began
-    return "bf16" if began["precision"] == "bf16" else "float32"
+    return "bf16" if began["precision"] == "bf16" else "float32", execution
 
 
 class _Observer:
@@ -144,10 +166,17 @@ class _Data:
     """What training takes its pictures from, and the sizes of A's and of B's."""
 
     plan: Plan
-    loader: Loader
+    loader: Streaming
     samples: Samples
     validation: Validation | None
     canvases: tuple[Canvas, Canvas]
+
+    def loader_on(self, device: torch.device, execution: Execution) -> Loader:
+        """What brings the pictures to the device as was chosen."""
+        size = self.loader.crop_size
+        if not execution.resident or size is None:
+            return self.loader
+        return Resident(ResidentSet.of(self.loader.train_A, device), ResidentSet.of(self.loader.train_B, device), size)
 
 
 def make_plan(store: Store, config: Config) -> Plan:
@@ -164,8 +193,8 @@ def make_plan(store: Store, config: Config) -> Plan:
     )
 
 
-def make_loader(store: Store, config: Config, device: torch.device) -> Loader:
-    """What brings a step's pictures to the device.
+def make_loader(store: Store, config: Config) -> Streaming:
+    """What gathers a step's pictures.
 
     Raises:
         UserError: the pictures were prepared for smaller crops.
@@ -178,11 +207,11 @@ def make_loader(store: Store, config: Config, device: torch.device) -> Loader:
             f"{store.folder} holds pictures of {smallest} px, too small for preprocess.crop_size of {crop_size} in "
             f"params.yaml, so they were prepared under other settings; run `dvc repro preprocess`"
         )
-    return Loader(*sets, crop_size, device)
+    return Streaming(*sets, crop_size)
 
 
 def _data(store: Store, config: Config, device: torch.device) -> _Data:
-    loader = make_loader(store, config, device)
+    loader = make_loader(store, config)
     samples = Samples(*(store.open("test", domain).tensor(0, config.train.n_samples).to(device) for domain in DOMAINS))
     validation = None
     if "valA" in store.summary["sets"]:
@@ -235,7 +264,9 @@ def _tags(config: Config, store: Store, state: TrainState, revision: lineage.Rev
     return {name: str(value) for name, value in tags.items()}
 
 
-def _write_outputs(state: TrainState, data: _Data, store: Store, config: Config, key: str) -> None:
+def _write_outputs(
+    state: TrainState, grids: dict[str, images.Pixels], plan: Plan, store: Store, config: Config, key: str
+) -> None:
     trained: dict[Weights, dict[str, nn.Module]] = {"raw": state.networks.generators(), "ema": state.average}
     for weights, generators in trained.items():
         for name, network in generators.items():
@@ -259,10 +290,10 @@ def _write_outputs(state: TrainState, data: _Data, store: Store, config: Config,
     if state.continued:
         about["continued_from"] = state.continued
     if config.train.keep_state:
-        write_state(state, paths.TRAINED / paths.STATE, {"steps_per_epoch": data.plan.steps_per_epoch})
+        write_state(state, paths.TRAINED / paths.STATE, {"steps_per_epoch": plan.steps_per_epoch})
     write_json(paths.TRAINED / paths.TRAINING, about)
     state.history.write_csv(paths.HISTORY)
-    for direction_name, grid in data.samples.draw(state).items():
+    for direction_name, grid in grids.items():
         images.write(paths.SAMPLES[direction_name], grid)
     last = state.history.row(-1)
     losses = {name: float(f"{value:.6g}") for name, value in last.items() if name not in ("step", "epoch", "lr")}

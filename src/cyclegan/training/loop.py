@@ -11,18 +11,14 @@ from torch import Tensor, nn
 
 from cyclegan import images, randomness
 from cyclegan.config import Config
-from cyclegan.data.batches import Loader
-from cyclegan.data.plan import Plan
-from cyclegan.device import Precision, autocast
 from cyclegan.errors import Interrupted
-from cyclegan.models.layers import mixes_batch
 from cyclegan.models.networks import Networks, evaluating
-from cyclegan.training import ema, schedule
+from cyclegan.training import schedule
 from cyclegan.training.checkpoint import Saver
 from cyclegan.training.history import Row
 from cyclegan.training.losses import distance
+from cyclegan.training.program import Program
 from cyclegan.training.state import TrainState
-from cyclegan.training.step import step
 
 UNREAD_STEPS = 20  # so many at most may pass before a NaN is noticed
 MOST_SAMPLES = 200  # grids of a training, however long: they are kept for ever
@@ -50,11 +46,11 @@ class Samples:
     def __init__(self, real_A: Tensor, real_B: Tensor) -> None:
         self.real_A, self.real_B = real_A, real_B  # float32 [N, C, H, W] in [-1, 1]
 
-    def draw(self, state: TrainState) -> dict[str, images.Pixels]:
+    def draw(self, state: TrainState, precision: AbstractContextManager[None]) -> dict[str, images.Pixels]:
         """A grid a direction, uint8 [H, W, 3]."""
         G_AB, G_BA = state.generators().values()
         identity = self.real_A.shape[1] == self.real_B.shape[1]
-        with evaluating(G_AB, G_BA):
+        with evaluating(G_AB, G_BA), precision:
             return {
                 "A_to_B": _grid(G_AB, G_BA, self.real_A, identity=identity),
                 "B_to_A": _grid(G_BA, G_AB, self.real_B, identity=identity),
@@ -82,27 +78,24 @@ class Validation:
 
 def fit(
     state: TrainState,
-    plan: Plan,
-    loader: Loader,
+    program: Program,
     samples: Samples,
     validation: Validation | None,
     config: Config,
-    precision: Precision,
     observer: Observer,
     checkpoints: Path,
     stop_signal: Callable[[], int | None],
 ) -> None:
-    """Train `state` from where it is to the end of its schedule, in place.
+    """Train `state`, with the program that takes its steps, from where it is to the end of its schedule, in place.
 
     Raises:
         Interrupted: `stop_signal` returned a signal's number; the checkpoint is written, if it can be.
         UserError: a loss or a weight is NaN or infinite.
     """
+    plan, precision = program.plan, program.mode.precision
     total = plan.steps_per_epoch * schedule.total_epochs(config.schedule)
-    context = autocast(precision, loader.device)
-    apart = runs_apart(config)
     # On a GPU, reading a loss waits for the device: there it is done for some steps at once.
-    read_every = 1 if loader.device.type == "cpu" else min(config.runtime.log_every_steps, UNREAD_STEPS)
+    read_every = 1 if program.device.type == "cpu" else min(config.runtime.log_every_steps, UNREAD_STEPS)
     sample_every = max(config.runtime.sample_every_steps, total // MOST_SAMPLES)
     unread: list[tuple[int, int, float, Tensor]] = []
     saver = Saver(checkpoints, config.runtime.checkpoint_every_seconds, state.step)
@@ -122,45 +115,30 @@ def fit(
     for number, losses in enumerate(state.validation, start=1):
         observer.validated(number * plan.steps_per_epoch, *losses)
     if state.step == 0:
-        observer.samples(0, samples.draw(state))
+        observer.samples(0, samples.draw(state, precision))
     while state.step < total:
         epoch = state.step // plan.steps_per_epoch
         watched = [config.loss.lambda_A * cycle_A + config.loss.lambda_B * cycle_B for cycle_A, cycle_B in state.validation]
         rate = config.optimizer.lr * schedule.factor(epoch, config.schedule, watched)
-        for optimizer in (state.optimizers.G, state.optimizers.D):
-            for group in optimizer.param_groups:
-                group["lr"] = rate
-
-        decisions = plan.decisions(state.step)
-        batch = loader.load(decisions)
         if config.model.dropout:
             torch.manual_seed(randomness.torch_seed(config.seed, "dropout", state.step))
-        terms = step(state.networks, state.optimizers, state.pools, batch, decisions, config.loss, context, apart=apart)
-        for name, average in state.average.items():
-            decay = ema.decay_at(state.step, config.train.ema_decay)
-            ema.update(average, state.networks.generators()[name], decay)
-        state.step += 1
+        terms = program.step(rate)
         if validation is not None and state.step % plan.steps_per_epoch == 0:
-            state.validation.append(validation.cycle_losses(state.networks, context))
+            state.validation.append(validation.cycle_losses(state.networks, precision))
             observer.validated(state.step, *state.validation[-1])
 
-        unread.append((state.step, epoch + 1, rate, torch.stack(list(terms.values()))))
+        unread.append((state.step, epoch + 1, rate, terms))
         signal_number = stop_signal()
         finished = state.step == total
         save_due = saver.due()
         if len(unread) >= read_every or finished or save_due or signal_number is not None:
             read_losses()
         if state.step % sample_every == 0 or finished:
-            observer.samples(state.step, samples.draw(state))
+            observer.samples(state.step, samples.draw(state, precision))
         if save_due or finished or signal_number is not None:
             saver.save(state)
         if signal_number is not None and not finished:
             raise Interrupted(signal_number, state.step, total, saver.saved_step)
-
-
-def runs_apart(config: Config) -> bool:
-    """Whether each batch goes through a network by itself: where pictures mix in a batch, or as the textbook has it."""
-    return config.train.arithmetic == "textbook" or mixes_batch(config.model)
 
 
 def _grid(forth: nn.Module, back: nn.Module, real: Tensor, *, identity: bool) -> images.Pixels:

@@ -20,13 +20,13 @@ class Pool:
         return Pool(torch.zeros(size + 1, channels, height, width, device=device))
 
     def query(self, fresh: Tensor, decisions: PoolQuery) -> Tensor:
-        """What the discriminator is shown for the batch `fresh` [N, C, H, W]; stores in place what the plan decided."""
-        from_pool, read_slot, read_fresh, write_slot = (
-            torch.from_numpy(array).to(fresh.device, non_blocking=True)
-            for array in (decisions.from_pool, decisions.read_slot, decisions.read_fresh, decisions.write_slot)
-        )
-        shown = torch.where(from_pool[:, None, None, None], self.slots[read_slot], fresh[read_fresh])
-        self.slots.index_copy_(0, write_slot, fresh)
+        """What the discriminator is shown for the batch `fresh` [N, C, H, W]; stores in place what the plan decided.
+
+        The decisions lie on the device of `fresh`.
+        """
+        from_pool = decisions.from_pool[:, None, None, None]
+        shown = torch.where(from_pool, self.slots[decisions.read_slot], fresh[decisions.read_fresh])
+        self.slots.index_copy_(0, decisions.write_slot, fresh)
         return shown
 
     def tensors(self) -> dict[str, Tensor]:
@@ -51,7 +51,7 @@ class VariedPool(Pool):
         return VariedPool(plain.slots, torch.zeros(size + 1, 2, dtype=torch.int64))
 
     def query(self, fresh: Tensor, decisions: PoolQuery) -> Tensor:
-        """As `Pool.query`, for a batch of one."""
+        """As `Pool.query`, for a batch of one; the decisions lie on the host, where sizes are decided."""
         assert len(fresh) == 1
         shown = fresh
         if decisions.from_pool[0]:

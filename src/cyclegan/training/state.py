@@ -9,6 +9,7 @@ from torch import nn
 
 from cyclegan.config import Config
 from cyclegan.models import networks as models
+from cyclegan.models.generators import ResnetGenerator
 from cyclegan.models.networks import Networks
 from cyclegan.models.weights import load_first_weights
 from cyclegan.training.history import History
@@ -63,20 +64,21 @@ def initial(config: Config, canvas_A: Canvas, canvas_B: Canvas, device: torch.de
         UserError: `train.init_from` holds no weights, or others than `model` asks for.
     """
     networks = models.build(config.model, config.seed, device)
-    fast = config.train.arithmetic == "fast"
-    if fast:
+    if config.train.arithmetic == "fast":
         for network in vars(networks).values():
             network.to(memory_format=torch.channels_last)
+    for generator in networks.generators().values():
+        if isinstance(generator, ResnetGenerator):
+            generator.checkpointed = config.train.checkpoint_activations
     given = load_first_weights(networks, config.model, Path(config.train.init_from))
     average: dict[str, nn.Module] = {}
     if config.train.ema_decay > 0:
         average = deepcopy(networks.generators())
         for network in average.values():
             network.requires_grad_(False)
-    betas = (config.optimizer.beta1, 0.999)
     optimizers = Optimizers(
-        G=torch.optim.Adam(networks.generator_parameters(), config.optimizer.lr, betas, fused=fast),
-        D=torch.optim.Adam(networks.discriminator_parameters(), config.optimizer.lr, betas, fused=fast),
+        G=_adam(networks.generator_parameters(), config, device),
+        D=_adam(networks.discriminator_parameters(), config, device),
     )
     pools = Pools(  # a translation has the size of the picture it was made of
         A=_pool(config.train.pool_size, config.model.input_nc, canvas_B, device),
@@ -84,6 +86,14 @@ def initial(config: Config, canvas_A: Canvas, canvas_B: Canvas, device: torch.de
     )
     history = History(term_names(config.loss), config.train.history_every_steps)
     return TrainState(networks, average, optimizers, pools, history, given=given)
+
+
+def _adam(parameters: list[nn.Parameter], config: Config, device: torch.device) -> torch.optim.Adam:
+    """On CUDA, a fast one takes its rate from a tensor, so that a captured step is replayed with the rate of the day."""
+    fast = config.train.arithmetic == "fast"
+    captured = fast and device.type == "cuda"
+    rate = torch.tensor(config.optimizer.lr, device=device) if captured else config.optimizer.lr
+    return torch.optim.Adam(parameters, rate, (config.optimizer.beta1, 0.999), fused=fast, capturable=captured)
 
 
 def _pool(size: int, channels: int, canvas: Canvas, device: torch.device) -> Pool:

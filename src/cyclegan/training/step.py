@@ -40,6 +40,34 @@ class Pools:
     B: Pool
 
 
+@dataclass(frozen=True)
+class Fakes:
+    """Translations into A and into B, or older ones that stand for them: float32 [N, C, H, W]."""
+
+    A: Tensor
+    B: Tensor
+
+    def split(self, parts: int) -> list["Fakes"]:
+        """Equal parts of them, in order."""
+        return [Fakes(*pair) for pair in zip(self.A.chunk(parts), self.B.chunk(parts), strict=True)]
+
+
+@dataclass(frozen=True)
+class Mode:
+    """How the networks are run, which changes no meaning.
+
+    Attributes:
+        precision: the context they run under: autocast, or nothing. Losses are float32.
+        apart: where pictures do not influence one another, several passes of one network are made one; this keeps them
+            apart and in the reference implementation's order, on which BatchNorm's running statistics depend.
+        parts: so many equal parts of a batch go through one after another, and their gradients are added up.
+    """
+
+    precision: AbstractContextManager[None]
+    apart: bool
+    parts: int = 1
+
+
 def step(
     networks: Networks,
     optimizers: Optimizers,
@@ -47,23 +75,40 @@ def step(
     batch: Batch,
     decisions: Decisions,
     loss: LossConfig,
-    precision: AbstractContextManager[None],
-    *,
-    apart: bool,
+    mode: Mode,
 ) -> Terms:
     """Update the four networks once, in the paper's order; returns every unweighted loss term, detached.
 
-    Pictures are float32 [N, C, H, W] in [-1, 1]. The networks run under `precision` (autocast or nothing); losses are
-    float32. Where pictures do not influence one another, several passes of one network are made one; `apart` keeps
-    them apart and in the reference implementation's order, on which BatchNorm's running statistics depend.
+    Pictures are float32 [N, C, H, W] in [-1, 1], and the decisions lie on their device.
     """
+    parts = batch.split(mode.parts)
+    optimizers.G.zero_grad(set_to_none=True)
+    translated = [_translate(networks, part, loss, mode) for part in parts]
+    optimizers.G.step()
+
+    fakes = [fakes for _, fakes in translated]
+    shown = Fakes(  # section 4: past fakes against oscillation
+        A=pools.A.query(torch.cat([part.A for part in fakes]), decisions.pool_A),
+        B=pools.B.query(torch.cat([part.B for part in fakes]), decisions.pool_B),
+    )
+    shares = torch.stack([decisions.share_A, decisions.share_B]).chunk(mode.parts, dim=1)
+    optimizers.D.zero_grad(set_to_none=True)
+    judged = [_judge(networks, *part, loss, mode) for part in zip(parts, shown.split(mode.parts), shares, strict=True)]
+    optimizers.D.step()
+
+    terms = [terms | more for (terms, _), more in zip(translated, judged, strict=True)]
+    return {name: torch.stack([part[name] for part in terms]).mean(0) for name in terms[0]}
+
+
+def _translate(networks: Networks, batch: Batch, loss: LossConfig, mode: Mode) -> tuple[Terms, Fakes]:
+    """The generators' gradients, added to those there are; returns terms and translations, detached."""
     G_AB, G_BA, D_A, D_B = networks.G_AB, networks.G_BA, networks.D_A, networks.D_B
     real_A, real_B = batch.real_A, batch.real_B
     identity = uses_identity(loss)
-    with precision:
-        if identity and not apart:
-            fake_B, idt_B = _two(G_AB, real_A, real_B, apart=apart)
-            fake_A, idt_A = _two(G_BA, real_B, real_A, apart=apart)
+    with mode.precision:
+        if identity and not mode.apart:
+            fake_B, idt_B = _two(G_AB, real_A, real_B)
+            fake_A, idt_A = _two(G_BA, real_B, real_A)
             rec_A, rec_B = G_BA(fake_B).float(), G_AB(fake_A).float()
         else:
             fake_B = G_AB(real_A).float()
@@ -82,23 +127,25 @@ def step(
     if identity:
         terms["idt_A"] = distance(idt_A, real_A)  # section 5.2: G_BA(a) = a
         terms["idt_B"] = distance(idt_B, real_B)  #              G_AB(b) = b
-    _descend(optimizers.G, generator_loss(terms, loss), networks.generator_parameters())
+    _ascribe(generator_loss(terms, loss), networks.generator_parameters(), mode)
+    return _detached(terms), Fakes(fake_A.detach(), fake_B.detach())
 
-    shown_A = pools.A.query(fake_A.detach(), decisions.pool_A)  # section 4: past fakes against oscillation
-    shown_B = pools.B.query(fake_B.detach(), decisions.pool_B)
-    with precision:
-        scores_A = _two(D_A, real_A, shown_A, apart=apart)
-        scores_B = _two(D_B, real_B, shown_B, apart=apart)
-    terms["D_A"], terms["D_B"] = discerning(*scores_A, loss), discerning(*scores_B, loss)
+
+def _judge(networks: Networks, batch: Batch, shown: Fakes, shares: Tensor, loss: LossConfig, mode: Mode) -> Terms:
+    """The discriminators' gradients, added to those there are; returns terms, detached."""
+    D_A, D_B = networks.D_A, networks.D_B
+    with mode.precision:
+        scores_A = _two(D_A, batch.real_A, shown.A, apart=mode.apart)
+        scores_B = _two(D_B, batch.real_B, shown.B, apart=mode.apart)
+    terms = {"D_A": discerning(*scores_A, loss), "D_B": discerning(*scores_B, loss)}
     if uses_penalty(loss):  # in float32: bf16 is too coarse for a gradient's gradient
-        share_A, share_B = (torch.from_numpy(share).to(real_A.device) for share in (decisions.share_A, decisions.share_B))
-        terms["gp_A"] = gradient_penalty(D_A, real_A, shown_A, share_A, loss)
-        terms["gp_B"] = gradient_penalty(D_B, real_B, shown_B, share_B, loss)
-    _descend(optimizers.D, discriminator_loss(terms, loss), networks.discriminator_parameters())
-    return {name: term.detach() for name, term in terms.items()}
+        terms["gp_A"] = gradient_penalty(D_A, batch.real_A, shown.A, shares[0], loss)
+        terms["gp_B"] = gradient_penalty(D_B, batch.real_B, shown.B, shares[1], loss)
+    _ascribe(discriminator_loss(terms, loss), networks.discriminator_parameters(), mode)
+    return _detached(terms)
 
 
-def _two(network: nn.Module, first: Tensor, second: Tensor, *, apart: bool) -> tuple[Tensor, Tensor]:
+def _two(network: nn.Module, first: Tensor, second: Tensor, *, apart: bool = False) -> tuple[Tensor, Tensor]:
     """What the network makes of two batches: in one pass where that is exact, which is where the norm is per picture."""
     if apart or first.shape != second.shape:
         return network(first).float(), network(second).float()
@@ -106,8 +153,10 @@ def _two(network: nn.Module, first: Tensor, second: Tensor, *, apart: bool) -> t
     return one, two
 
 
-def _descend(optimizer: torch.optim.Optimizer, loss: Tensor, parameters: list[nn.Parameter]) -> None:
-    """One optimizer step; the backward pass reaches `parameters` only, so the other networks stay as they are."""
-    optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss, inputs=parameters)
-    optimizer.step()
+def _ascribe(loss: Tensor, parameters: list[nn.Parameter], mode: Mode) -> None:
+    """Add the gradients of a part's share of the loss; the backward pass reaches `parameters` only."""
+    torch.autograd.backward(loss / mode.parts, inputs=parameters)
+
+
+def _detached(terms: Terms) -> Terms:
+    return {name: term.detach() for name, term in terms.items()}
