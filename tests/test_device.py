@@ -90,6 +90,12 @@ def test_memory_that_runs_out_is_an_error_that_names_sizes_and_what_to_lower(err
     assert "\n" not in str(caught.value)
 
 
+def test_what_else_helps_against_a_lack_of_memory_stands_first() -> None:
+    message = r"in params\.yaml; raise train\.accumulate, or lower train\.batch_size"
+    with pytest.raises(UserError, match=message), out_of_memory_explained(SIZES, "raise train.accumulate"):
+        raise MemoryError
+
+
 def test_memory_that_really_runs_out_is_explained() -> None:
     with pytest.raises(UserError, match="memory ran out"), out_of_memory_explained(SIZES):
         torch.empty(2**60)

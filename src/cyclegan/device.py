@@ -68,11 +68,12 @@ def make_deterministic(wanted: bool = True) -> None:
 
 
 @contextmanager
-def out_of_memory_explained(sizes: Mapping[str, int]) -> Iterator[None]:
+def out_of_memory_explained(sizes: Mapping[str, int], instead: str = "") -> Iterator[None]:
     """Within, running out of the device's or the machine's memory is an error that names what to lower.
 
     Args:
         sizes: the parameters that take most of it, and their values, the best to lower first.
+        instead: what else helps, as an order.
 
     Raises:
         UserError: memory ran out.
@@ -85,7 +86,9 @@ def out_of_memory_explained(sizes: Mapping[str, int]) -> Iterator[None]:
         if not known and not any(words in said for words in OUT_OF_MEMORY):
             raise
         named = " and ".join(f"{name} {value}" for name, value in sizes.items())
+        rather = f"{instead}, or " if instead else ""
         raise UserError(
-            f"memory ran out{f' ({said})' if said else ''} with {named} in params.yaml; lower {', then '.join(sizes)}, "
-            f"then model.ngf and model.ndf, or end what else uses the device. What was saved before is kept"
+            f"memory ran out{f' ({said})' if said else ''} with {named} in params.yaml; {rather}"
+            f"lower {', then '.join(sizes)}, then model.ngf and model.ndf, or end what else uses the device. What was "
+            f"saved before is kept"
         ) from None

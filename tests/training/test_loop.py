@@ -162,7 +162,7 @@ def test_where_no_checkpoint_can_be_written_training_goes_on_and_the_signals_mes
     state = make_state(config)
     restore_checkpoint(state, tmp_path)
     with monkeypatch.context() as patch:
-        patch.setattr(checkpoint, "save_checkpoint", full_disk)
+        patch.setattr(checkpoint, "write_checkpoint", full_disk)
         with pytest.raises(Interrupted, match="after step 5 of 9; `dvc repro` continues from step 3"):
             run(config, data, tmp_path, state, stop_after(2))
         assert "the checkpoint of step 5 cannot be written" in capsys.readouterr().out

@@ -10,10 +10,10 @@ from cyclegan.config import ModelConfig
 def reflect_pad(x: Tensor, width: int) -> Tensor:
     """Pad the last two axes of x [N, C, H, W] by `width` on every side, mirroring without repeating the edge.
 
-    PyTorch's own reflection padding has no deterministic backward pass on CUDA; there the same padding is
+    PyTorch's own reflection padding has no deterministic backward pass on CUDA; where one is asked for, the same padding is
     built from flipped slices, whose backward is.
     """
-    if x.is_cuda:
+    if x.is_cuda and torch.are_deterministic_algorithms_enabled():
         return _reflect_by_slices(_reflect_by_slices(x, width, 2), width, 3)
     return functional.pad(x, (width, width, width, width), mode="reflect")
 

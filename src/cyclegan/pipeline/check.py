@@ -25,6 +25,7 @@ from cyclegan.device import choose_device, choose_precision, make_deterministic,
 from cyclegan.errors import UserError
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.continuation import continue_finished
+from cyclegan.pipeline.train import LESS_MEMORY
 from cyclegan.sources.provenance import Provenance
 from cyclegan.training import schedule
 from cyclegan.training.checkpoint import KEPT, state_tensors
@@ -90,7 +91,7 @@ def _check_training(config: Config, report: Report | None, verdict: Verdict) -> 
         verdict.lines.append(("device", f"{device}, {precision}"))
         canvases = [_canvas(config, report, domain) for domain in DOMAINS]
         sizes = {"train.batch_size": config.train.batch_size, "preprocess.crop_size": config.preprocess.crop_size}
-        with out_of_memory_explained(sizes):
+        with out_of_memory_explained(sizes, LESS_MEMORY):
             state = initial(config, canvases[0], canvases[1], device)
             plan = _plan(config, report)
             total = plan.steps_per_epoch * schedule.total_epochs(config.schedule)

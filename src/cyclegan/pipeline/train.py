@@ -31,6 +31,8 @@ from cyclegan.training.program import Program
 from cyclegan.training.progress import ProgressPrinter
 from cyclegan.training.state import Canvas, TrainState, initial
 
+LESS_MEMORY = "raise train.accumulate or set train.checkpoint_activations to true, which leave the training as it is"
+
 
 def train(config: Config, unchanged: Unchanged) -> None:
     """Train, or continue the training of the same params, data and code; writes models/trained, the history and samples.
@@ -51,7 +53,7 @@ def train(config: Config, unchanged: Unchanged) -> None:
 
     sizes = {"train.batch_size": config.train.batch_size, "preprocess.crop_size": config.preprocess.crop_size}
     alone = sole_holder(checkpoints.with_suffix(".lock"), "the training of the same params, data and code", "elsewhere")
-    with alone, graceful_stop() as stop, out_of_memory_explained(sizes):
+    with alone, graceful_stop() as stop, out_of_memory_explained(sizes, LESS_MEMORY):
         device = choose_device(config.runtime.device)
         if device.type == "cuda":
             torch.cuda.set_device(device)

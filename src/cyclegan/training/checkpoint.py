@@ -4,6 +4,9 @@ import hashlib
 import json
 import os
 import time
+from concurrent.futures import Future, ThreadPoolExecutor
+from copy import deepcopy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +30,7 @@ class DamagedError(Exception):
 
 
 class Saver:
-    """Writes checkpoints of a training into its folder, every so many seconds.
+    """Writes checkpoints of a training into its folder, every so many seconds, while training goes on.
 
     One that cannot be written (a full disk, say) is a warning: the one before it stays, and training goes on. Where
     writing is slow it is done less often, so that it takes no more than a hundredth of the time.
@@ -40,58 +43,96 @@ class Saver:
         self.folder = folder
         self.every_seconds = every_seconds
         self.saved_step = saved_step
-        self.saved_at = time.monotonic()
+        self.began = time.monotonic()
         self.took = 0.0  # seconds
+        self.thread = ThreadPoolExecutor(1, thread_name_prefix="checkpoint")
+        self.writing: Future[None] | None = None
+
+    def __enter__(self) -> "Saver":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Wait until the last one is written."""
+        self.thread.shutdown()
 
     def due(self) -> bool:
         """Whether it is time for the next one."""
-        interval = max(self.every_seconds, self.took * (1 / LARGEST_SHARE - 1))
-        return time.monotonic() - self.saved_at >= interval
+        return time.monotonic() - self.began >= max(self.every_seconds, self.took / LARGEST_SHARE)
 
     def save(self, state: TrainState) -> None:
-        """Write a checkpoint now.
+        """Begin to write the state as it is now, as soon as the one before is written.
 
         Raises:
             UserError: weights that are not finite.
         """
-        started = time.monotonic()
+        self.wait()
+        self.began = time.monotonic()
+        self.writing = self.thread.submit(self._write, Snapshot.of(state))
+
+    def wait(self) -> None:
+        """Until the last one is written, or cannot be."""
+        if self.writing is not None:
+            self.writing.result()
+
+    def _write(self, snapshot: "Snapshot") -> None:
         try:
-            save_checkpoint(state, self.folder)
-            self.saved_step = state.step
+            write_checkpoint(snapshot, self.folder)
+            self.saved_step = snapshot.step
         except OSError as error:
             print(
-                f"warning: the checkpoint of step {state.step} cannot be written to {self.folder}: "
+                f"warning: the checkpoint of step {snapshot.step} cannot be written to {self.folder}: "
                 f"{error.strerror or error}; that of step {self.saved_step} stays, and training goes on",
                 flush=True,
             )
-        self.saved_at = time.monotonic()
-        self.took = self.saved_at - started
+        self.took = time.monotonic() - self.began
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """A state at one instant, on the host: training may go on while it is written."""
+
+    step: int
+    about: dict[str, Any]
+    tensors: dict[str, Tensor]
+
+    @staticmethod
+    def of(state: TrainState) -> "Snapshot":
+        """A copy of the state.
+
+        Raises:
+            UserError: weights that are not finite.
+        """
+        for name, network in state.networks.items():
+            if not all(bool(torch.isfinite(parameter).all()) for parameter in network.parameters()):
+                raise UserError(
+                    f"{name} has weights that are not finite after step {state.step}; training stopped, and the last "
+                    f"checkpoint is from before. Lower optimizer.lr, or set train.precision to float32, in params.yaml "
+                    f"and run `dvc repro` again"
+                )
+        about = {"training_id": state.training_id, "computed_by": state.computed_by, "continued": state.continued}
+        return Snapshot(state.step, deepcopy(about), on_host(state))
 
 
 def save_checkpoint(state: TrainState, folder: Path) -> Path:
+    """Write a checkpoint now; raises as `write_checkpoint` and `Snapshot.of`."""
+    return write_checkpoint(Snapshot.of(state), folder)
+
+
+def write_checkpoint(snapshot: Snapshot, folder: Path) -> Path:
     """Write a checkpoint into `folder`, whole or not at all, and remove all but it and the one before.
 
     The bytes are on the disk before the name is: a crash at any instant leaves the earlier checkpoints untouched.
 
     Raises:
         OSError: it cannot be written; nothing is left of it.
-        UserError: weights that are not finite.
     """
-    for name, network in state.networks.items():
-        if not all(bool(torch.isfinite(parameter).all()) for parameter in network.parameters()):
-            raise UserError(
-                f"{name} has weights that are not finite after step {state.step}; training stopped, and the last "
-                f"checkpoint is from before. Lower optimizer.lr, or set train.precision to float32, in params.yaml and run "
-                f"`dvc repro` again"
-            )
     folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"step-{state.step:09d}.safetensors"
+    target = folder / f"step-{snapshot.step:09d}.safetensors"
     temporary = folder / "writing.tmp"
     for stray in set(folder.iterdir()) - set(checkpoints(folder)):  # safetensors has a temporary file of its own
         stray.unlink()
     try:
-        about = {"training_id": state.training_id, "computed_by": state.computed_by, "continued": state.continued}
-        write_state(state, temporary, about)
+        _write(snapshot.tensors, temporary, {"step": snapshot.step, **snapshot.about})
         _sync(temporary)
         temporary.replace(target)
         _sync(folder)
@@ -133,8 +174,16 @@ def write_state(state: TrainState, path: Path, about: dict[str, Any]) -> None:
     Raises:
         OSError: it cannot be written.
     """
-    tensors = {name: tensor.detach().cpu().contiguous() for name, tensor in state_tensors(state).items()}
-    about = {"format": FORMAT, "step": state.step, **about}
+    _write(on_host(state), path, {"step": state.step, **about})
+
+
+def on_host(state: TrainState) -> dict[str, Tensor]:
+    """A copy of every tensor of the state by name, in the host's memory."""
+    return {name: tensor.detach().to("cpu", copy=True).contiguous() for name, tensor in state_tensors(state).items()}
+
+
+def _write(tensors: dict[str, Tensor], path: Path, about: dict[str, Any]) -> None:
+    about = {"format": FORMAT, **about}
     header = json.dumps(about | {"sha256": _digest(about, tensors)})
     try:
         save_file(tensors, path, metadata={"cyclegan": header})  # one entry: the order of several changes

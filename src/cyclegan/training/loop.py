@@ -116,29 +116,33 @@ def fit(
         observer.validated(number * plan.steps_per_epoch, *losses)
     if state.step == 0:
         observer.samples(0, samples.draw(state, precision))
-    while state.step < total:
-        epoch = state.step // plan.steps_per_epoch
-        watched = [config.loss.lambda_A * cycle_A + config.loss.lambda_B * cycle_B for cycle_A, cycle_B in state.validation]
-        rate = config.optimizer.lr * schedule.factor(epoch, config.schedule, watched)
-        if config.model.dropout:
-            torch.manual_seed(randomness.torch_seed(config.seed, "dropout", state.step))
-        terms = program.step(rate)
-        if validation is not None and state.step % plan.steps_per_epoch == 0:
-            state.validation.append(validation.cycle_losses(state.networks, precision))
-            observer.validated(state.step, *state.validation[-1])
+    with saver:
+        while state.step < total:
+            epoch = state.step // plan.steps_per_epoch
+            watched = [
+                config.loss.lambda_A * cycle_A + config.loss.lambda_B * cycle_B for cycle_A, cycle_B in state.validation
+            ]
+            rate = config.optimizer.lr * schedule.factor(epoch, config.schedule, watched)
+            if config.model.dropout:
+                torch.manual_seed(randomness.torch_seed(config.seed, "dropout", state.step))
+            terms = program.step(rate)
+            if validation is not None and state.step % plan.steps_per_epoch == 0:
+                state.validation.append(validation.cycle_losses(state.networks, precision))
+                observer.validated(state.step, *state.validation[-1])
 
-        unread.append((state.step, epoch + 1, rate, terms))
-        signal_number = stop_signal()
-        finished = state.step == total
-        save_due = saver.due()
-        if len(unread) >= read_every or finished or save_due or signal_number is not None:
-            read_losses()
-        if state.step % sample_every == 0 or finished:
-            observer.samples(state.step, samples.draw(state, precision))
-        if save_due or finished or signal_number is not None:
-            saver.save(state)
-        if signal_number is not None and not finished:
-            raise Interrupted(signal_number, state.step, total, saver.saved_step)
+            unread.append((state.step, epoch + 1, rate, terms))
+            signal_number = stop_signal()
+            finished = state.step == total
+            save_due = saver.due()
+            if len(unread) >= read_every or finished or save_due or signal_number is not None:
+                read_losses()
+            if state.step % sample_every == 0 or finished:
+                observer.samples(state.step, samples.draw(state, precision))
+            if save_due or finished or signal_number is not None:
+                saver.save(state)
+            if signal_number is not None and not finished:
+                saver.wait()
+                raise Interrupted(signal_number, state.step, total, saver.saved_step)
 
 
 def _grid(forth: nn.Module, back: nn.Module, real: Tensor, *, identity: bool) -> images.Pixels:
