@@ -1,5 +1,7 @@
 """Stage train: the networks are trained from data/prepared, resumably, under one MLflow run."""
 
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
@@ -13,19 +15,20 @@ from cyclegan.data.batches import Loader
 from cyclegan.data.layout import DOMAINS, Domain
 from cyclegan.data.plan import Plan
 from cyclegan.data.store import PixelSet, Store
-from cyclegan.device import Precision, choose_device, choose_precision, make_deterministic, out_of_memory_explained
-from cyclegan.errors import Interrupted, UserError
+from cyclegan.device import Precision, choose_precision, make_deterministic, out_of_memory_explained
+from cyclegan.errors import Abandoned, Interrupted, UserError
 from cyclegan.models import weights as model_weights
 from cyclegan.models.specs import Weights, discriminator_spec, generator_spec
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.continuation import continue_finished
 from cyclegan.pipeline.files import write_json
 from cyclegan.pipeline.guard import Unchanged, sole_holder
-from cyclegan.pipeline.signals import graceful_stop
+from cyclegan.pipeline.signals import StopRequest, graceful_stop
 from cyclegan.training import schedule
-from cyclegan.training.checkpoint import restore_checkpoint, save_checkpoint, write_state
+from cyclegan.training.checkpoint import restore_checkpoint, save_checkpoint, share_state, write_state
 from cyclegan.training.history import Row
-from cyclegan.training.loop import Samples, Validation, fit
+from cyclegan.training.loop import UNREAD_STEPS, Observer, Samples, Validation, fit
+from cyclegan.training.parallel import Group, check_divisible, joined
 from cyclegan.training.progress import ProgressPrinter
 from cyclegan.training.state import Canvas, TrainState, initial
 
@@ -33,7 +36,8 @@ from cyclegan.training.state import Canvas, TrainState, initial
 def train(config: Config, unchanged: Unchanged) -> None:
     """Train, or continue the training of the same params, data and code; writes models/trained, the history and samples.
 
-    The last checkpoint stays until the evaluate stage begins: only then has DVC recorded the result.
+    The last checkpoint stays until the evaluate stage begins: only then has DVC recorded the result. Of several processes
+    this is what the first one does.
 
     Raises:
         Interrupted: a signal stopped it, after a checkpoint.
@@ -47,17 +51,22 @@ def train(config: Config, unchanged: Unchanged) -> None:
     checkpoints = root / paths.CHECKPOINTS / key
     make_deterministic()
 
-    sizes = {"train.batch_size": config.train.batch_size, "preprocess.crop_size": config.preprocess.crop_size}
     alone = sole_holder(checkpoints.with_suffix(".lock"), "the training of the same params, data and code", "elsewhere")
-    with alone, graceful_stop() as stop, out_of_memory_explained(sizes):
-        device = choose_device(config.runtime.device)
-        data = _data(store, config, device)
-        state = initial(config, *data.canvases, device)
+    with (
+        alone,
+        joined() as group,
+        graceful_stop(launched=group.size > 1) as stop,
+        out_of_memory_explained(_sizes(config)),
+    ):
+        check_divisible(config, group.size)
+        group.share(json.dumps({"config": config.model_dump(mode="json"), "key": key}).encode())
+        device, data, state = group.agreed(lambda: _begin(store, config, group))
         plan = data.plan
         total = plan.steps_per_epoch * schedule.total_epochs(config.schedule)
         restored = restore_checkpoint(state, checkpoints)
-        precision = _precision(config, state, device)
-        print(f"training {key[:12]} on {device} in {precision}: {total} steps, {plan.steps_per_epoch} an epoch")
+        precision = _precision(config, state, device, group)
+        where = device if group.size == 1 else f"{group.size} processes ({device.type})"
+        print(f"training {key[:12]} on {where} in {precision}: {total} steps, {plan.steps_per_epoch} an epoch")
         if restored is not None:
             print(f"continuing after step {state.step} ({restored.name})")
         else:
@@ -67,6 +76,7 @@ def train(config: Config, unchanged: Unchanged) -> None:
             elif state.given:
                 print(f"first weights of {', '.join(state.given)} from {config.train.init_from}")
             save_checkpoint(state, checkpoints)  # killed at any time from here on, it continues under the same run
+        share_state(state, group)
         revision = lineage.revision(Path())
         log = tracking.start_training(
             log_store,
@@ -85,7 +95,7 @@ def train(config: Config, unchanged: Unchanged) -> None:
             if revision.dirty:
                 log.text(revision.diff, "uncommitted.diff")
             observer = _Observer(log, progress)
-            fit(state, plan, data.loader, data.samples, data.validation, config, precision, observer, checkpoints, stop)
+            _fit(state, data, config, precision, observer, checkpoints, stop, group)
             unchanged()
             _write_outputs(state, data, store, config, key)
             for path in (paths.HISTORY, *paths.SAMPLES.values()):
@@ -99,22 +109,104 @@ def train(config: Config, unchanged: Unchanged) -> None:
             log.finish(status)
 
 
-def _precision(config: Config, state: TrainState, device: torch.device) -> Precision:
+def follow() -> None:
+    """What a process of a training does that is not the first: its share of every step, and nothing else.
+
+    It is given the parameters by the first one, and its state, so that it needs no checkpoint.
+
+    Raises:
+        Abandoned: the first process ended early.
+        UserError: something that only this process suffers, while it trains.
+    """
+    make_deterministic()
+    with joined() as group, graceful_stop(launched=True) as stop:
+        told = json.loads(group.share(b""))
+        config, key = Config.model_validate_json(json.dumps(told["config"])), told["key"]
+        with out_of_memory_explained(_sizes(config)):
+
+            def begin() -> tuple[torch.device, "_Data", TrainState]:
+                store = Store(paths.PREPARED, verify=False)  # the first process has read every byte
+                if lineage.train_key(Path(), config, store.digest) != key:
+                    raise UserError(
+                        f"code, first weights or prepared data are not those of the first process; give every machine the "
+                        f"same commit, {paths.PREPARED} and {config.train.init_from}"
+                    )
+                return _begin(store, config, group)
+
+            _, data, state = group.agreed(begin)
+            share_state(state, group)
+            try:
+                _fit(state, data, config, _precision_of(state.computed_by), _Nobody(), Path(), stop, group)
+            except Interrupted:
+                group.wait_for_first()  # which still writes its checkpoint
+                raise Abandoned from None
+
+
+def _sizes(config: Config) -> dict[str, int]:
+    """What takes the most memory."""
+    return {"train.batch_size": config.train.batch_size, "preprocess.crop_size": config.preprocess.crop_size}
+
+
+def _begin(store: Store, config: Config, group: Group) -> tuple[torch.device, "_Data", TrainState]:
+    device = group.device(config.runtime.device)
+    data = _data(store, config, device)
+    return device, data, initial(config, *data.canvases, device)
+
+
+def _fit(
+    state: TrainState,
+    data: "_Data",
+    config: Config,
+    precision: Precision,
+    observer: Observer,
+    checkpoints: Path,
+    stop: StopRequest,
+    group: Group,
+) -> None:
+    every = 1 if data.loader.device.type == "cpu" else UNREAD_STEPS
+    asked = group.asking(stop, every)
+    fit(
+        state, data.plan, data.loader, data.samples, data.validation, config, precision, observer, checkpoints, asked, group
+    )
+
+
+def _precision(config: Config, state: TrainState, device: torch.device, group: Group) -> Precision:
     """The precision of the training's first step, on whatever it continues; says so where that changes the last digits."""
     here = {
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "precision": choose_precision(config.train.precision, device),
         "torch": torch.__version__,
+        "processes": str(group.size),
     }
     began = state.computed_by or here
-    changed = [f"{name} {began[name]} then, {here[name]} now" for name in ("device", "torch") if began[name] != here[name]]
+    changed = [
+        f"{name} {began[name]} then, {here[name]} now"
+        for name in ("device", "torch", "processes")
+        if began[name] != here[name]
+    ]
     if changed:
         print(
             f"warning: this training began elsewhere ({'; '.join(changed)}): it continues, but its last digits will not be "
             f"those of an undisturbed one"
         )
     state.computed_by = began
-    return "bf16" if began["precision"] == "bf16" else "float32"
+    return _precision_of(began)
+
+
+def _precision_of(computed_by: Mapping[str, str]) -> Precision:
+    return "bf16" if computed_by["precision"] == "bf16" else "float32"
+
+
+class _Nobody:
+    """Whom the processes after the first tell."""
+
+    def progress(self, step: int, epoch: int, terms: Row) -> None: ...
+
+    def window(self, row: Row) -> None: ...
+
+    def validated(self, step: int, cycle_A: float, cycle_B: float) -> None: ...
+
+    def samples(self, step: int, grids: dict[str, images.Pixels]) -> None: ...
 
 
 class _Observer:
@@ -215,7 +307,7 @@ def _canvas(pictures: PixelSet, crop_size: int | None, config: Config) -> Canvas
 
 def _params(config: Config) -> dict[str, object]:
     """The parameters that training depends on, by dotted name."""
-    return tracking.flatten(lineage.declared(config, lineage.stages(Path())["train"]["params"]))
+    return tracking.flatten(lineage.train_params(Path(), config))
 
 
 def _tags(config: Config, store: Store, state: TrainState, revision: lineage.Revision) -> dict[str, str]:

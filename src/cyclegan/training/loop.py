@@ -21,6 +21,7 @@ from cyclegan.training import ema, schedule
 from cyclegan.training.checkpoint import Saver
 from cyclegan.training.history import Row
 from cyclegan.training.losses import distance
+from cyclegan.training.parallel import ALONE, Group
 from cyclegan.training.state import TrainState
 from cyclegan.training.step import step
 
@@ -91,8 +92,9 @@ def fit(
     observer: Observer,
     checkpoints: Path,
     stop_signal: Callable[[], int | None],
+    group: Group = ALONE,
 ) -> None:
-    """Train `state` from where it is to the end of its schedule, in place.
+    """Train `state` from where it is to the end of its schedule, in place; in a `group`, all of its processes do.
 
     Raises:
         Interrupted: `stop_signal` returned a signal's number; the checkpoint is written, if it can be.
@@ -121,32 +123,40 @@ def fit(
         observer.window(state.history.row(index))
     for number, losses in enumerate(state.validation, start=1):
         observer.validated(number * plan.steps_per_epoch, *losses)
-    if state.step == 0:
+    if state.step == 0 and group.first:
         observer.samples(0, samples.draw(state))
     while state.step < total:
         epoch = state.step // plan.steps_per_epoch
         watched = [config.loss.lambda_A * cycle_A + config.loss.lambda_B * cycle_B for cycle_A, cycle_B in state.validation]
         rate = config.optimizer.lr * schedule.factor(epoch, config.schedule, watched)
         for optimizer in (state.optimizers.G, state.optimizers.D):
-            for group in optimizer.param_groups:
-                group["lr"] = rate
+            for parameters in optimizer.param_groups:
+                parameters["lr"] = rate
 
-        decisions = plan.decisions(state.step)
+        decisions = group.share_of(plan.decisions(state.step))
         batch = loader.load(decisions)
         if config.model.dropout:
-            torch.manual_seed(randomness.torch_seed(config.seed, "dropout", state.step))
-        terms = step(state.networks, state.optimizers, state.pools, batch, decisions, config.loss, context, apart=apart)
+            stream = "dropout" if group.first else f"dropout/{group.rank}"
+            torch.manual_seed(randomness.torch_seed(config.seed, stream, state.step))
+        terms = step(
+            state.networks, state.optimizers, state.pools, batch, decisions, config.loss, context, apart=apart, group=group
+        )
         for name, average in state.average.items():
             decay = ema.decay_at(state.step, config.train.ema_decay)
             ema.update(average, state.networks.generators()[name], decay)
         state.step += 1
         if validation is not None and state.step % plan.steps_per_epoch == 0:
-            state.validation.append(validation.cycle_losses(state.networks, context))
+            cycle_A, cycle_B = group.of_first(lambda: validation.cycle_losses(state.networks, context))
+            state.validation.append((cycle_A, cycle_B))
             observer.validated(state.step, *state.validation[-1])
 
-        unread.append((state.step, epoch + 1, rate, torch.stack(list(terms.values()))))
         signal_number = stop_signal()
         finished = state.step == total
+        if not group.first:  # the first process reads losses, shows samples and writes checkpoints for all
+            if signal_number is not None and not finished:
+                raise Interrupted(signal_number, state.step, total, state.step)
+            continue
+        unread.append((state.step, epoch + 1, rate, torch.stack(list(terms.values()))))
         save_due = saver.due()
         if len(unread) >= read_every or finished or save_due or signal_number is not None:
             read_losses()

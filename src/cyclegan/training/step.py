@@ -21,6 +21,7 @@ from cyclegan.training.losses import (
     uses_identity,
     uses_penalty,
 )
+from cyclegan.training.parallel import ALONE, Group
 from cyclegan.training.pool import Pool
 
 
@@ -50,12 +51,14 @@ def step(
     precision: AbstractContextManager[None],
     *,
     apart: bool,
+    group: Group = ALONE,
 ) -> Terms:
     """Update the four networks once, in the paper's order; returns every unweighted loss term, detached.
 
     Pictures are float32 [N, C, H, W] in [-1, 1]. The networks run under `precision` (autocast or nothing); losses are
     float32. Where pictures do not influence one another, several passes of one network are made one; `apart` keeps
-    them apart and in the reference implementation's order, on which BatchNorm's running statistics depend.
+    them apart and in the reference implementation's order, on which BatchNorm's running statistics depend. In a `group`,
+    `batch` and what of `decisions` concerns it are this process's slice of the whole, and what comes of it is the whole's.
     """
     G_AB, G_BA, D_A, D_B = networks.G_AB, networks.G_BA, networks.D_A, networks.D_B
     real_A, real_B = batch.real_A, batch.real_B
@@ -82,10 +85,11 @@ def step(
     if identity:
         terms["idt_A"] = distance(idt_A, real_A)  # section 5.2: G_BA(a) = a
         terms["idt_B"] = distance(idt_B, real_B)  #              G_AB(b) = b
-    _descend(optimizers.G, generator_loss(terms, loss), networks.generator_parameters())
+    _descend(optimizers.G, generator_loss(terms, loss), networks.generator_parameters(), group)
 
-    shown_A = pools.A.query(fake_A.detach(), decisions.pool_A)  # section 4: past fakes against oscillation
-    shown_B = pools.B.query(fake_B.detach(), decisions.pool_B)
+    # Section 4: past fakes against oscillation. Every process keeps them all: one may show what another has made.
+    shown_A = group.mine(pools.A.query(group.gather(fake_A.detach()), decisions.pool_A))
+    shown_B = group.mine(pools.B.query(group.gather(fake_B.detach()), decisions.pool_B))
     with precision:
         scores_A = _two(D_A, real_A, shown_A, apart=apart)
         scores_B = _two(D_B, real_B, shown_B, apart=apart)
@@ -94,8 +98,10 @@ def step(
         share_A, share_B = (torch.from_numpy(share).to(real_A.device) for share in (decisions.share_A, decisions.share_B))
         terms["gp_A"] = gradient_penalty(D_A, real_A, shown_A, share_A, loss)
         terms["gp_B"] = gradient_penalty(D_B, real_B, shown_B, share_B, loss)
-    _descend(optimizers.D, discriminator_loss(terms, loss), networks.discriminator_parameters())
-    return {name: term.detach() for name, term in terms.items()}
+    _descend(optimizers.D, discriminator_loss(terms, loss), networks.discriminator_parameters(), group)
+    terms = {name: term.detach() for name, term in terms.items()}
+    group.average(list(terms.values()))
+    return terms
 
 
 def _two(network: nn.Module, first: Tensor, second: Tensor, *, apart: bool) -> tuple[Tensor, Tensor]:
@@ -106,8 +112,9 @@ def _two(network: nn.Module, first: Tensor, second: Tensor, *, apart: bool) -> t
     return one, two
 
 
-def _descend(optimizer: torch.optim.Optimizer, loss: Tensor, parameters: list[nn.Parameter]) -> None:
+def _descend(optimizer: torch.optim.Optimizer, loss: Tensor, parameters: list[nn.Parameter], group: Group) -> None:
     """One optimizer step; the backward pass reaches `parameters` only, so the other networks stay as they are."""
     optimizer.zero_grad(set_to_none=True)
     torch.autograd.backward(loss, inputs=parameters)
+    group.average([parameter.grad for parameter in parameters if parameter.grad is not None])
     optimizer.step()
