@@ -7,6 +7,7 @@ forward pass, while a step here runs several passes through each network and con
 parameters.
 """
 
+import atexit
 import os
 import platform
 from collections.abc import Callable, Iterator, Sequence
@@ -226,8 +227,14 @@ def joined() -> Iterator[Group]:
             f"the {size} processes of train.launcher do not find one another ({str(error).splitlines()[0]}); see whether "
             f"each machine runs the same command, and whether they can reach one another"
         ) from None
+    atexit.register(_leave)  # after an error only then: the others learn of it by the end of this process, which says why
     yield Group(rank(), size)
-    dist.destroy_process_group()  # not after an error: the others learn of it by the end of this process
+    _leave()
+
+
+def _leave() -> None:
+    if dist.is_initialized():
+        dist.destroy_process_group()
 
 
 def check_divisible(config: Config, size: int) -> None:
