@@ -1,11 +1,15 @@
 """What every stage does first and last: this checkout's code on the path, one clear line for a user's mistake."""
 
 import hashlib
+import json
+import os
 import signal
 import sys
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NoReturn
 
 # An experiment of DVC runs in a copy of the project: it must import the copy's code, not the installed one.
 ROOT = Path(__file__).resolve().parents[1]
@@ -13,7 +17,7 @@ sys.path.insert(0, str(ROOT / "src"))
 
 from safetensors import SafetensorError
 
-from cyclegan.errors import Interrupted, UserError
+from cyclegan.errors import Abandoned, Interrupted, UserError
 
 if TYPE_CHECKING:
     from cyclegan.config import Config
@@ -34,11 +38,23 @@ def run(stage: str, params_file: Path, work: Work) -> None:
     """
     from cyclegan.pipeline.guard import guarded
 
+    with _explained(stage), guarded(stage, params_file, CODE) as (config, unchanged):
+        work(config, unchanged)
+
+
+def accompany(stage: str, work: Callable[[], None]) -> None:
+    """Run `work` as a further process of a stage whose first process has the parameters, the folder and the check."""
+    with _explained(stage):
+        work()
+
+
+@contextmanager
+def _explained(stage: str) -> Iterator[None]:
     try:
-        with guarded(stage, params_file, CODE) as (config, unchanged):
-            work(config, unchanged)
+        yield
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)
+        _fail(str(error))
+    except Abandoned:
         raise SystemExit(1) from None
     except Interrupted as interruption:
         print(interruption, file=sys.stderr)
@@ -52,5 +68,13 @@ def run(stage: str, params_file: Path, work: Work) -> None:
             raise
         place = f": {error.filename}" if getattr(error, "filename", None) else ""
         remedy = "make room" if any(words in said.lower() for words in FULL) else "mend that"
-        print(f"error: stage {stage}: {said}{place}; {remedy} and run `dvc repro` again", file=sys.stderr)
-        raise SystemExit(1) from None
+        _fail(f"stage {stage}: {said}{place}; {remedy} and run `dvc repro` again")
+
+
+def _fail(text: str) -> NoReturn:
+    print(f"error: {text}", file=sys.stderr, flush=True)
+    report = os.environ.get("TORCHELASTIC_ERROR_FILE")
+    if report:  # torchrun ends with a page of its own, which shows what stands there
+        about = {"message": text, "extraInfo": {"timestamp": str(int(time.time()))}}
+        Path(report).write_text(json.dumps({"message": about}), encoding="utf-8")
+    raise SystemExit(1) from None

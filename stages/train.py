@@ -4,14 +4,18 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from bootstrap import run
+from bootstrap import accompany, run
 
 
 def main(params: Annotated[Path, typer.Option(help="the parameter file")] = Path("params.yaml")) -> None:
     """Train both directions under one MLflow run, resumably."""
-    from cyclegan.pipeline.train import train
+    from cyclegan.pipeline.train import follow, train
+    from cyclegan.training.parallel import rank
 
-    run("train", params, train)
+    if rank() == 0:
+        run("train", params, train)
+    else:
+        accompany("train", follow)
 
 
 if __name__ == "__main__":

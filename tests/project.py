@@ -48,6 +48,7 @@ TINY = {  # all that a test relies on, so that the project's own settings may ch
     "schedule.lr_policy": "linear",
     "schedule.n_epochs": 2,
     "schedule.n_epochs_decay": 2,
+    "train.launcher": "python",
     "train.init_from": "weights/random",
     "train.continue_from": None,
     "train.keep_state": True,

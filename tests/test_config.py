@@ -211,6 +211,8 @@ def test_crops_are_multiples_of_what_the_generator_halves_down_to(architecture: 
         {"dataset__table_file_column": "file", "dataset__limit": 1},
         {"dataset__url": "file:///tmp/x.zip", "dataset__sha256": "0" * 64},
         {"train__init_from": "weights/horse2zebra", "evaluate__model": "weights/horse2zebra"},
+        {"train__launcher": "torchrun --standalone --nproc-per-node 2"},
+        {"train__launcher": "srun --ntasks-per-node=1 torchrun --nnodes 2 --rdzv-endpoint $HEAD:29500"},
         {"train__pool_size": 0, "train__epoch_length": "min", "train__serial_batches": True},
         {"optimizer__beta1": 0.0, "runtime__workers": 0, "dataset__n_train": 1},
     ],
@@ -391,6 +393,13 @@ def test_the_choices_are_these(key: str, values: list[str]) -> None:
         ({"schedule__lr_decay_epochs": 0}, ["schedule.lr_decay_epochs is 0", ">= 1"]),
         ({"schedule__n_epochs": -1}, ["schedule.n_epochs is -1", ">= 0"]),
         ({"optimizer__lr": 1.5}, ["optimizer.lr is 1.5", "<= 1"]),
+        *(
+            (
+                {"train__launcher": launcher},
+                [f"train.launcher is {launcher!r}", "(python, or torchrun with its options: torchrun"],
+            )
+            for launcher in ("", "bash", "mpirun python", "python -O", "torchrun-x", 2, None)
+        ),
         ({"train__init_from": ""}, ["train.init_from is ''", "a folder; weights/random holds none"]),
         ({"train__init_from": "models/trained"}, ["train.init_from is models/trained", "copy the folder to weights/NAME"]),
         ({"train__arithmetic": "exact"}, ["train.arithmetic is 'exact'", "'fast' or 'textbook'"]),

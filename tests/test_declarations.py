@@ -88,6 +88,13 @@ def test_packages_hold_no_code_that_the_walk_over_imports_would_miss() -> None:
 
 
 @pytest.mark.parametrize("stage", STAGES)
+def test_a_stage_runs_its_own_script_and_training_by_what_train_launcher_says(stage: str) -> None:
+    launcher = "${train.launcher}" if stage == "train" else "python"
+    assert PIPELINE[stage]["cmd"] == f"{launcher} stages/{stage}.py"
+    assert PARAMS["train"]["launcher"] == "python"  # a fresh clone needs no more
+
+
+@pytest.mark.parametrize("stage", STAGES)
 def test_every_code_dependency_is_imported(stage: str) -> None:
     files = imported_files(ROOT / f"stages/{stage}.py")
     code = [dep for dep in PIPELINE[stage]["deps"] if dep.startswith(("src", "stages"))]

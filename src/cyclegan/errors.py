@@ -8,6 +8,10 @@ class UserError(Exception):
     """
 
 
+class Abandoned(Exception):  # noqa: N818 - the error is another process's
+    """This process of several ends because another one did, which says why."""
+
+
 class Interrupted(Exception):  # noqa: N818 - a request to stop is not an error
     """Training stopped because a signal asked for it, after its checkpoint was written."""
 

@@ -19,6 +19,7 @@ PREPARED = "data/prepared"  # the dependency of training that is data; dataset.j
 FIRST_WEIGHTS = "${train.init_from}"  # the one that a parameter names
 TEMPLATE = re.compile(r"\$\{([\w.]+)\}")
 CODE = ("src/", "stages/")
+LAUNCHER = "launcher"  # of the section train: how many processes compute, which is another rounding, not another training
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def train_key(workspace: Path, config: Config, data_digest: str) -> str:
     code = [dep for dep in stage["deps"] if dep not in (PREPARED, FIRST_WEIGHTS)]
     first_weights = workspace / config.train.init_from
     identity = {
-        "params": declared(config, stage["params"]),
+        "params": train_params(workspace, config),
         "data": data_digest,
         "code": code_digests(workspace, code),
         "first_weights": {
@@ -74,6 +75,12 @@ def train_key(workspace: Path, config: Config, data_digest: str) -> str:
         },
     }
     return hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()
+
+
+def train_params(workspace: Path, config: Config) -> dict[str, Any]:
+    """The parameters that a training is a function of: those that its stage declares, but for `train.launcher`."""
+    values = declared(config, stages(workspace)["train"]["params"])
+    return values | {"train": {name: value for name, value in values["train"].items() if name != LAUNCHER}}
 
 
 def declared(config: Config, names: Iterable[str]) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from cyclegan.data.batches import load
 from cyclegan.data.store import Store
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.download import download
+from cyclegan.pipeline.pictures import make_loader, make_plan
 from cyclegan.pipeline.preprocess import preprocess
-from cyclegan.pipeline.train import make_loader, make_plan
 
 GAP, SCALE = 2, 4  # px between pictures; pictures of 32 px are enlarged to cells of 128
 

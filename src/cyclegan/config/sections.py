@@ -164,6 +164,13 @@ class ScheduleConfig(Section):
 
 
 class TrainConfig(Section):
+    launcher: Annotated[
+        Text,
+        Field(
+            pattern=r"^(python3?|(srun .+ )?torchrun( .+)?)$",
+            description="python, or torchrun with its options: torchrun --standalone --nproc-per-node 2",
+        ),
+    ]
     init_from: Annotated[Place, Field(description="a folder; weights/random holds none")]
     continue_from: Annotated[
         Annotated[str, Field(max_length=1000), AfterValidator(plain), AfterValidator(place)] | None,

@@ -5,7 +5,7 @@ from cyclegan.config import Config
 from cyclegan.data.batches import load
 from cyclegan.data.store import Store
 from cyclegan.pipeline import paths
-from cyclegan.pipeline.train import make_loader, make_plan
+from cyclegan.pipeline.pictures import make_loader, make_plan
 
 
 def show_batch(config: Config, sets: int, columns: int) -> images.Pixels:

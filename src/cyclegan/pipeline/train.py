@@ -1,6 +1,6 @@
 """Stage train: the networks are trained from data/prepared, resumably, under one MLflow run."""
 
-from dataclasses import dataclass
+import json
 from pathlib import Path
 from uuid import uuid4
 
@@ -8,28 +8,29 @@ import torch
 from torch import nn
 
 from cyclegan import images, lineage, tracking
-from cyclegan.config import STRIDES, Config, smallest_side
-from cyclegan.data.batches import Loader, Resident, ResidentSet, Streaming
-from cyclegan.data.layout import DOMAINS, Domain
+from cyclegan.config import Config
+from cyclegan.data.layout import Domain
 from cyclegan.data.plan import Plan
-from cyclegan.data.store import PixelSet, Store
-from cyclegan.device import Precision, choose_device, choose_precision, make_deterministic, out_of_memory_explained
-from cyclegan.errors import Interrupted, UserError
+from cyclegan.data.store import Store
+from cyclegan.device import Precision, choose_precision, make_deterministic, out_of_memory_explained
+from cyclegan.errors import Abandoned, Interrupted, UserError
 from cyclegan.models import weights as model_weights
 from cyclegan.models.specs import Weights, discriminator_spec, generator_spec
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.continuation import continue_finished
 from cyclegan.pipeline.files import write_json
 from cyclegan.pipeline.guard import Unchanged, sole_holder
-from cyclegan.pipeline.signals import graceful_stop
+from cyclegan.pipeline.pictures import Pictures
+from cyclegan.pipeline.signals import StopRequest, graceful_stop
 from cyclegan.training import schedule
-from cyclegan.training.checkpoint import restore_checkpoint, save_checkpoint, write_state
+from cyclegan.training.checkpoint import restore_checkpoint, save_checkpoint, share_state, write_state
 from cyclegan.training.execution import Execution, can_compile, choose_execution
 from cyclegan.training.history import Row
-from cyclegan.training.loop import Samples, Validation, fit
+from cyclegan.training.loop import UNREAD_STEPS, Observer, fit
+from cyclegan.training.parallel import Group, check_divisible, joined
 from cyclegan.training.program import Program
 from cyclegan.training.progress import ProgressPrinter
-from cyclegan.training.state import Canvas, TrainState, initial
+from cyclegan.training.state import TrainState, initial
 
 LESS_MEMORY = "raise train.accumulate or set train.checkpoint_activations to true, which leave the training as it is"
 
@@ -37,7 +38,8 @@ LESS_MEMORY = "raise train.accumulate or set train.checkpoint_activations to tru
 def train(config: Config, unchanged: Unchanged) -> None:
     """Train, or continue the training of the same params, data and code; writes models/trained, the history and samples.
 
-    The last checkpoint stays until the evaluate stage begins: only then has DVC recorded the result.
+    The last checkpoint stays until the evaluate stage begins: only then has DVC recorded the result. Of several processes
+    this is what the first one does.
 
     Raises:
         Interrupted: a signal stopped it, after a checkpoint.
@@ -51,19 +53,24 @@ def train(config: Config, unchanged: Unchanged) -> None:
     checkpoints = root / paths.CHECKPOINTS / key
     make_deterministic(config.train.deterministic)
 
-    sizes = {"train.batch_size": config.train.batch_size, "preprocess.crop_size": config.preprocess.crop_size}
     alone = sole_holder(checkpoints.with_suffix(".lock"), "the training of the same params, data and code", "elsewhere")
-    with alone, graceful_stop() as stop, out_of_memory_explained(sizes, LESS_MEMORY):
-        device = choose_device(config.runtime.device)
-        if device.type == "cuda":
-            torch.cuda.set_device(device)
-        data = _data(store, config, device)
-        state = initial(config, *data.canvases, device)
-        plan = data.plan
+    with (
+        alone,
+        joined() as group,
+        graceful_stop(launched=group.size > 1) as stop,
+        out_of_memory_explained(_sizes(config), LESS_MEMORY),
+    ):
+        check_divisible(config, group.size)
+        group.share(json.dumps({"config": config.model_dump(mode="json"), "key": key}).encode())
+        device, pictures, state = group.agreed(lambda: _begin(store, config, group))
+        plan = pictures.plan
         total = plan.steps_per_epoch * schedule.total_epochs(config.schedule)
         restored = restore_checkpoint(state, checkpoints)
-        precision, execution = _computing(config, state, data, device, total)
-        print(f"training {key[:12]} on {device} in {precision}: {total} steps, {plan.steps_per_epoch} an epoch")
+        execution = _choose_execution(config, state, pictures, device, group)
+        _note_computer(config, state, device, execution, group)
+        where = device if group.size == 1 else f"{group.size} processes ({device.type})"
+        precision = state.computed_by["precision"]
+        print(f"training {key[:12]} on {where} in {precision}: {total} steps, {plan.steps_per_epoch} an epoch")
         if device.type == "cuda":
             print(f"on the GPU: {execution}")
         if restored is not None:
@@ -75,6 +82,7 @@ def train(config: Config, unchanged: Unchanged) -> None:
             elif state.given:
                 print(f"first weights of {', '.join(state.given)} from {config.train.init_from}")
             save_checkpoint(state, checkpoints)  # killed at any time from here on, it continues under the same run
+        share_state(state, group)
         revision = lineage.revision(Path())
         log = tracking.start_training(
             log_store,
@@ -93,10 +101,10 @@ def train(config: Config, unchanged: Unchanged) -> None:
             if revision.dirty:
                 log.text(revision.diff, "uncommitted.diff")
             observer = _Observer(log, progress)
-            with Program(state, plan, data.loader_on(device, execution), config, precision, execution) as program:
-                fit(state, program, data.samples, data.validation, config, observer, checkpoints, stop)
+            with _program(config, state, pictures, device, execution, group) as program:
+                _fit(state, program, pictures, config, observer, checkpoints, stop)
             unchanged()
-            _write_outputs(state, data.samples.draw(state, program.mode.precision), plan, store, config, key)
+            _write_outputs(state, pictures.samples.draw(state, program.mode.precision), plan, store, config, key)
             for path in (paths.HISTORY, *paths.SAMPLES.values()):
                 log.artifact(path)
             status = "FINISHED"
@@ -108,37 +116,126 @@ def train(config: Config, unchanged: Unchanged) -> None:
             log.finish(status)
 
 
-def _computing(
-    config: Config, state: TrainState, data: "_Data", device: torch.device, total: int
-) -> tuple[Precision, Execution]:
-    """How the training is computed: as at its first step, on whatever it continues; says so where that cannot be."""
+def follow() -> None:
+    """What a process of a training does that is not the first: its share of every step, and nothing else.
+
+    It is given the parameters by the first one, and its state, so that it needs no checkpoint.
+
+    Raises:
+        Abandoned: the first process ended early.
+        UserError: something that only this process suffers, while it trains.
+    """
+    with joined() as group, graceful_stop(launched=True) as stop:
+        told = json.loads(group.share(b""))
+        config, key = Config.model_validate_json(json.dumps(told["config"])), told["key"]
+        make_deterministic(config.train.deterministic)
+        with out_of_memory_explained(_sizes(config), LESS_MEMORY):
+
+            def begin() -> tuple[torch.device, Pictures, TrainState]:
+                store = Store(paths.PREPARED, verify=False)  # the first process has read every byte
+                if lineage.train_key(Path(), config, store.digest) != key:
+                    raise UserError(
+                        f"code, first weights or prepared data are not those of the first process; give every machine the "
+                        f"same commit, {paths.PREPARED} and {config.train.init_from}"
+                    )
+                return _begin(store, config, group)
+
+            device, pictures, state = group.agreed(begin)
+            share_state(state, group)
+            execution = _choose_execution(config, state, pictures, device, group)
+            try:
+                with _program(config, state, pictures, device, execution, group) as program:
+                    _fit(state, program, pictures, config, _Nobody(), Path(), stop)
+            except Interrupted:
+                group.wait_for_first()  # which still writes its checkpoint
+                raise Abandoned from None
+
+
+def _sizes(config: Config) -> dict[str, int]:
+    """What takes the most memory."""
+    return {"train.batch_size": config.train.batch_size, "preprocess.crop_size": config.preprocess.crop_size}
+
+
+def _begin(store: Store, config: Config, group: Group) -> tuple[torch.device, Pictures, TrainState]:
+    device = group.device(config.runtime.device)
+    if device.type == "cuda":
+        torch.cuda.set_device(device)
+    pictures = Pictures.of(store, config, device)
+    return device, pictures, initial(config, *pictures.canvases, device)
+
+
+def _fit(
+    state: TrainState,
+    program: Program,
+    pictures: Pictures,
+    config: Config,
+    observer: Observer,
+    checkpoints: Path,
+    stop: StopRequest,
+) -> None:
+    every = 1 if program.device.type == "cpu" else UNREAD_STEPS
+    asked = program.mode.group.asking(stop, every)
+    fit(state, program, pictures.samples, pictures.validation, config, observer, checkpoints, asked)
+
+
+def _choose_execution(
+    config: Config, state: TrainState, pictures: Pictures, device: torch.device, group: Group
+) -> Execution:
+    """How the steps run here; compiled or not as at the training's first step."""
     cuda = device.type == "cuda"
-    began = state.computed_by
-    execution = choose_execution(
+    return choose_execution(
         config,
         cuda=cuda,
         free_bytes=torch.cuda.mem_get_info(device)[0] if cuda else 0,
-        pixel_bytes=data.loader.train_A.pixels.nbytes + data.loader.train_B.pixels.nbytes,
-        one_shape=not any(canvas.varied for canvas in data.canvases),
-        steps=total,
+        pixel_bytes=pictures.loader.train_A.pixels.nbytes + pictures.loader.train_B.pixels.nbytes,
+        one_shape=not any(canvas.varied for canvas in pictures.canvases),
+        steps=pictures.plan.steps_per_epoch * schedule.total_epochs(config.schedule),
         compiler=cuda and can_compile(),
-        compiled_before=began["compiled"] == "true" if began else None,
+        processes=group.size,
+        compiled_before=state.computed_by["compiled"] == "true" if state.computed_by else None,
     )
+
+
+def _program(
+    config: Config, state: TrainState, pictures: Pictures, device: torch.device, execution: Execution, group: Group
+) -> Program:
+    precision: Precision = "bf16" if state.computed_by["precision"] == "bf16" else "float32"
+    loader = pictures.loader_on(device, resident=execution.resident)
+    return Program(state, pictures.plan, loader, config, precision, execution, group)
+
+
+def _note_computer(config: Config, state: TrainState, device: torch.device, execution: Execution, group: Group) -> None:
+    """Keep by what the training's first step was computed; say so where it is continued by something else."""
     here = {
-        "device": torch.cuda.get_device_name(device) if cuda else device.type,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "precision": choose_precision(config.train.precision, device),
         "torch": torch.__version__,
+        "processes": str(group.size),
         "compiled": str(execution.compiled).lower(),
     }
-    began = began or here
-    changed = [f"{name} {began[name]} then, {here[name]} now" for name in ("device", "torch") if began[name] != here[name]]
+    began = state.computed_by = state.computed_by or here
+    changed = [
+        f"{name} {began[name]} then, {here[name]} now"
+        for name in ("device", "torch", "processes")
+        if began[name] != here[name]
+    ]
     if changed:
         print(
             f"warning: this training began elsewhere ({'; '.join(changed)}): it continues, but its last digits will not be "
             f"those of an undisturbed one"
         )
-    state.computed_by = began
-    return "bf16" if began["precision"] == "bf16" else "float32", execution
+
+
+class _Nobody:
+    """Whom the processes after the first tell."""
+
+    def progress(self, step: int, epoch: int, terms: Row) -> None: ...
+
+    def window(self, row: Row) -> None: ...
+
+    def validated(self, step: int, cycle_A: float, cycle_B: float) -> None: ...
+
+    def samples(self, step: int, grids: dict[str, images.Pixels]) -> None: ...
 
 
 class _Observer:
@@ -163,90 +260,9 @@ class _Observer:
         self.log.samples(step, grids)
 
 
-@dataclass(frozen=True)
-class _Data:
-    """What training takes its pictures from, and the sizes of A's and of B's."""
-
-    plan: Plan
-    loader: Streaming
-    samples: Samples
-    validation: Validation | None
-    canvases: tuple[Canvas, Canvas]
-
-    def loader_on(self, device: torch.device, execution: Execution) -> Loader:
-        """What brings the pictures to the device as was chosen."""
-        size = self.loader.crop_size
-        if not execution.resident or size is None:
-            return self.loader
-        return Resident(ResidentSet.of(self.loader.train_A, device), ResidentSet.of(self.loader.train_B, device), size)
-
-
-def make_plan(store: Store, config: Config) -> Plan:
-    """What each step of a training on the prepared pictures uses."""
-    return Plan(
-        seed=config.seed,
-        n_A=len(store.open("train", "A")),
-        n_B=len(store.open("train", "B")),
-        batch_size=config.train.batch_size,
-        pool_size=config.train.pool_size,
-        flip=config.preprocess.flip,
-        serial=config.train.serial_batches,
-        epoch_length=config.train.epoch_length,
-    )
-
-
-def make_loader(store: Store, config: Config) -> Streaming:
-    """What gathers a step's pictures.
-
-    Raises:
-        UserError: the pictures were prepared for smaller crops.
-    """
-    crop_size = config.preprocess.crop_size if config.preprocess.crops else None
-    sets = store.open("train", "A"), store.open("train", "B")
-    smallest = min(min(pictures.heights + pictures.widths) for pictures in sets)
-    if crop_size is not None and smallest < crop_size:
-        raise UserError(
-            f"{store.folder} holds pictures of {smallest} px, too small for preprocess.crop_size of {crop_size} in "
-            f"params.yaml, so they were prepared under other settings; run `dvc repro preprocess`"
-        )
-    return Streaming(*sets, crop_size)
-
-
-def _data(store: Store, config: Config, device: torch.device) -> _Data:
-    loader = make_loader(store, config)
-    samples = Samples(*(store.open("test", domain).tensor(0, config.train.n_samples).to(device) for domain in DOMAINS))
-    validation = None
-    if "valA" in store.summary["sets"]:
-        held_out = (store.open("val", domain) for domain in DOMAINS)
-        real_A, real_B = (pictures.tensor(0, len(pictures)).to(device) for pictures in held_out)
-        validation = Validation(real_A, real_B, config.train.batch_size)
-    canvas_A, canvas_B = (_canvas(pictures, loader.crop_size, config) for pictures in (loader.train_A, loader.train_B))
-    return _Data(make_plan(store, config), loader, samples, validation, (canvas_A, canvas_B))
-
-
-def _canvas(pictures: PixelSet, crop_size: int | None, config: Config) -> Canvas:
-    if crop_size is not None:
-        return Canvas(crop_size, crop_size)
-    stride, smallest = STRIDES[config.model.netG], smallest_side(config.model)
-    for file, height, width in zip(pictures.files, pictures.heights, pictures.widths, strict=True):
-        if height % stride or width % stride or min(height, width) < smallest:
-            raise UserError(
-                f"{file} is {width} x {height} px as prepared in mode {config.preprocess.mode}, but model.netG "
-                f"{config.model.netG} needs multiples of {stride} px, and the networks at least {smallest} px; use another "
-                f"preprocess.load_size, a mode that crops, or a resnet generator"
-            )
-    if not pictures.one_size and config.train.batch_size > 1:
-        raise UserError(
-            f"train.batch_size is {config.train.batch_size} in params.yaml, but preprocess.mode {config.preprocess.mode} "
-            f"leaves pictures of different sizes, which cannot share a batch; set train.batch_size to 1, or use a mode "
-            f"that crops"
-        )
-    return Canvas(max(pictures.heights), max(pictures.widths), varied=not pictures.one_size)
-
-
 def _params(config: Config) -> dict[str, object]:
     """The parameters that training depends on, by dotted name."""
-    return tracking.flatten(lineage.declared(config, lineage.stages(Path())["train"]["params"]))
+    return tracking.flatten(lineage.train_params(Path(), config))
 
 
 def _tags(config: Config, store: Store, state: TrainState, revision: lineage.Revision) -> dict[str, str]:

@@ -14,10 +14,11 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from safetensors import SafetensorError, safe_open
-from safetensors.torch import save_file
+from safetensors.torch import load, save, save_file
 from torch import Tensor, nn
 
 from cyclegan.errors import UserError
+from cyclegan.training.parallel import Group
 from cyclegan.training.state import TrainState
 
 FORMAT = 3
@@ -218,6 +219,17 @@ def _digest(about: dict[str, Any], tensors: dict[str, Tensor]) -> str:
         content: npt.NDArray[np.uint8] = tensor.reshape(-1).view(torch.uint8).numpy()
         digest.update(content.data)
     return digest.hexdigest()
+
+
+def share_state(state: TrainState, group: Group) -> None:
+    """Give every process the state of the first one, in place: the only one that needs to read a checkpoint."""
+    if group.size == 1:
+        return
+    about = json.loads(group.share(json.dumps({"step": state.step, "computed_by": state.computed_by}).encode()))
+    tensors = group.share(save(on_host(state)) if group.first else b"")
+    if not group.first:
+        load_tensors(state, load(tensors))
+        state.step, state.computed_by = about["step"], about["computed_by"]
 
 
 def _networks(state: TrainState) -> dict[str, nn.Module]:

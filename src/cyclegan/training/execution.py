@@ -42,6 +42,7 @@ def choose_execution(
     one_shape: bool,
     steps: int,
     compiler: bool,
+    processes: int = 1,
     compiled_before: bool | None = None,
 ) -> Execution:
     """The quickest way that gives the same training; anywhere but on CUDA, the plain one.
@@ -53,6 +54,7 @@ def choose_execution(
         one_shape: whether all steps have pictures of one shape.
         steps: that the whole training has; how far it has come does not matter, so that a resumed one goes on as it began.
         compiler: whether torch.compile can work here.
+        processes: that share the training; a step that talks to others is not captured, which no GPU has been seen to do.
         compiled_before: of a training that continues, whether it began compiled.
     """
     if not cuda:
@@ -64,7 +66,8 @@ def choose_execution(
     else:
         compiled = _worth_compiling(config, steps) and compiler and not plain
     # A captured step repeats its random numbers unless the generator is told: dropout is drawn anew, step by step.
-    return Execution(resident, replayed=not plain and not config.model.dropout, compiled=compiled)
+    replayed = not plain and not config.model.dropout and processes == 1
+    return Execution(resident, replayed, compiled)
 
 
 def _worth_compiling(config: Config, steps: int) -> bool:

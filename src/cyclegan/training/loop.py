@@ -88,11 +88,13 @@ def fit(
 ) -> None:
     """Train `state`, with the program that takes its steps, from where it is to the end of its schedule, in place.
 
+    Where several processes share the training, all of them do.
+
     Raises:
         Interrupted: `stop_signal` returned a signal's number; the checkpoint is written, if it can be.
         UserError: a loss or a weight is NaN or infinite.
     """
-    plan, precision = program.plan, program.mode.precision
+    plan, precision, group = program.plan, program.mode.precision, program.mode.group
     total = plan.steps_per_epoch * schedule.total_epochs(config.schedule)
     # On a GPU, reading a loss waits for the device: there it is done for some steps at once.
     read_every = 1 if program.device.type == "cpu" else min(config.runtime.log_every_steps, UNREAD_STEPS)
@@ -114,7 +116,7 @@ def fit(
         observer.window(state.history.row(index))
     for number, losses in enumerate(state.validation, start=1):
         observer.validated(number * plan.steps_per_epoch, *losses)
-    if state.step == 0:
+    if state.step == 0 and group.first:
         observer.samples(0, samples.draw(state, precision))
     with saver:
         while state.step < total:
@@ -124,15 +126,21 @@ def fit(
             ]
             rate = config.optimizer.lr * schedule.factor(epoch, config.schedule, watched)
             if config.model.dropout:
-                torch.manual_seed(randomness.torch_seed(config.seed, "dropout", state.step))
+                stream = "dropout" if group.first else f"dropout/{group.rank}"
+                torch.manual_seed(randomness.torch_seed(config.seed, stream, state.step))
             terms = program.step(rate)
             if validation is not None and state.step % plan.steps_per_epoch == 0:
-                state.validation.append(validation.cycle_losses(state.networks, precision))
+                cycle_A, cycle_B = group.of_first(lambda: validation.cycle_losses(state.networks, precision))
+                state.validation.append((cycle_A, cycle_B))
                 observer.validated(state.step, *state.validation[-1])
 
-            unread.append((state.step, epoch + 1, rate, terms))
             signal_number = stop_signal()
             finished = state.step == total
+            if not group.first:  # the first process reads losses, shows samples and writes checkpoints for all
+                if signal_number is not None and not finished:
+                    raise Interrupted(signal_number, state.step, total, state.step)
+                continue
+            unread.append((state.step, epoch + 1, rate, terms))
             save_due = saver.due()
             if len(unread) >= read_every or finished or save_due or signal_number is not None:
                 read_losses()

@@ -16,6 +16,7 @@ from cyclegan.models.layers import mixes_batch
 from cyclegan.models.networks import Networks
 from cyclegan.training import ema
 from cyclegan.training.execution import Execution
+from cyclegan.training.parallel import ALONE, Group
 from cyclegan.training.pool import VariedPool
 from cyclegan.training.state import TrainState
 from cyclegan.training.step import Mode, step
@@ -30,11 +31,18 @@ class Program:
     """
 
     def __init__(
-        self, state: TrainState, plan: Plan, loader: Loader, config: Config, precision: Precision, execution: Execution
+        self,
+        state: TrainState,
+        plan: Plan,
+        loader: Loader,
+        config: Config,
+        precision: Precision,
+        execution: Execution,
+        group: Group = ALONE,
     ) -> None:
         self.state, self.plan, self.loader, self.config = state, plan, loader, config
         self.device = next(state.networks.G_AB.parameters()).device
-        self.mode = step_mode(config, precision, self.device)
+        self.mode = step_mode(config, precision, self.device, group)
         self.networks = _compiled(state.networks) if execution.compiled else state.networks
         self.run: Callable[..., Tensor] = Replay(self._whole, self.device) if execution.replayed else self._eagerly
         ahead = self.device.type == "cuda"
@@ -70,7 +78,7 @@ class Program:
         """The decisions with room for the rate and the averages' decay, float64 [20, N], and what the loader fetches."""
         decisions = self.plan.decisions(number)
         rows = torch.nn.functional.pad(pack(decisions), (0, 0, 0, 2))
-        inputs = (rows, *self.loader.fetch(decisions))
+        inputs = (rows, *self.loader.fetch(self.mode.group.share_of(decisions)))
         return tuple(tensor.pin_memory() for tensor in inputs) if self.device.type == "cuda" else inputs
 
     def _eagerly(self, rows: Tensor, *fetched: Tensor) -> Tensor:
@@ -91,6 +99,7 @@ class Program:
         self, decisions: Decisions, fetched: tuple[Tensor, ...], rate: float | Tensor, decay: float | Tensor
     ) -> Tensor:
         state, config = self.state, self.config
+        decisions = self.mode.group.share_of(decisions)
         for optimizer in (state.optimizers.G, state.optimizers.D):
             for group in optimizer.param_groups:
                 if isinstance(group["lr"], Tensor):
@@ -145,10 +154,10 @@ class Replay:
         return result
 
 
-def step_mode(config: Config, precision: Precision, device: torch.device) -> Mode:
+def step_mode(config: Config, precision: Precision, device: torch.device, group: Group = ALONE) -> Mode:
     """How a training of these parameters runs its networks."""
     apart = config.train.arithmetic == "textbook" or mixes_batch(config.model)
-    return Mode(autocast(precision, device), apart, config.train.accumulate)
+    return Mode(autocast(precision, device), apart, config.train.accumulate, group)
 
 
 def _compiled(networks: Networks) -> Networks:

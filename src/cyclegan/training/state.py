@@ -35,7 +35,8 @@ class TrainState:
         average: the generators' moving averages by name, empty where none are kept.
         validation: after each epoch, the cycle losses of A's and of B's validation pictures; empty where there are none.
         training_id: names this training among those of the same params, data and code: its MLflow run bears it.
-        computed_by: the device, precision and PyTorch version of its first step, on which the last digits depend.
+        computed_by: device, precision, PyTorch version and number of processes of its first step, on which the last digits
+            depend.
         continued: which finished training this one began with; empty where it began at step 0.
         given: the networks whose first weights `train.init_from` gave.
     """

@@ -21,6 +21,7 @@ from cyclegan.training.losses import (
     uses_identity,
     uses_penalty,
 )
+from cyclegan.training.parallel import ALONE, Group
 from cyclegan.training.pool import Pool
 
 
@@ -61,11 +62,13 @@ class Mode:
         apart: where pictures do not influence one another, several passes of one network are made one; this keeps them
             apart and in the reference implementation's order, on which BatchNorm's running statistics depend.
         parts: so many equal parts of a batch go through one after another, and their gradients are added up.
+        group: the processes that share the batch.
     """
 
     precision: AbstractContextManager[None]
     apart: bool
     parts: int = 1
+    group: Group = ALONE
 
 
 def step(
@@ -79,25 +82,28 @@ def step(
 ) -> Terms:
     """Update the four networks once, in the paper's order; returns every unweighted loss term, detached.
 
-    Pictures are float32 [N, C, H, W] in [-1, 1], and the decisions lie on their device.
+    Pictures are float32 [N, C, H, W] in [-1, 1], and the decisions lie on their device. Of several processes, each is given
+    its slice of the batch, and of what of `decisions` concerns it; what comes of it is the whole's.
     """
-    parts = batch.split(mode.parts)
+    parts, group = batch.split(mode.parts), mode.group
     optimizers.G.zero_grad(set_to_none=True)
     translated = [_translate(networks, part, loss, mode) for part in parts]
-    optimizers.G.step()
+    _descend(optimizers.G, group)
 
     fakes = [fakes for _, fakes in translated]
-    shown = Fakes(  # section 4: past fakes against oscillation
-        A=pools.A.query(torch.cat([part.A for part in fakes]), decisions.pool_A),
-        B=pools.B.query(torch.cat([part.B for part in fakes]), decisions.pool_B),
+    shown = Fakes(  # section 4: past fakes against oscillation; every process keeps those of all
+        A=group.mine(pools.A.query(group.gather(torch.cat([part.A for part in fakes])), decisions.pool_A)),
+        B=group.mine(pools.B.query(group.gather(torch.cat([part.B for part in fakes])), decisions.pool_B)),
     )
     shares = torch.stack([decisions.share_A, decisions.share_B]).chunk(mode.parts, dim=1)
     optimizers.D.zero_grad(set_to_none=True)
     judged = [_judge(networks, *part, loss, mode) for part in zip(parts, shown.split(mode.parts), shares, strict=True)]
-    optimizers.D.step()
+    _descend(optimizers.D, group)
 
     terms = [terms | more for (terms, _), more in zip(translated, judged, strict=True)]
-    return {name: torch.stack([part[name] for part in terms]).mean(0) for name in terms[0]}
+    mean = {name: torch.stack([part[name] for part in terms]).mean(0) for name in terms[0]}
+    group.average(list(mean.values()))
+    return mean
 
 
 def _translate(networks: Networks, batch: Batch, loss: LossConfig, mode: Mode) -> tuple[Terms, Fakes]:
@@ -155,7 +161,15 @@ def _two(network: nn.Module, first: Tensor, second: Tensor, *, apart: bool = Fal
 
 def _ascribe(loss: Tensor, parameters: list[nn.Parameter], mode: Mode) -> None:
     """Add the gradients of a part's share of the loss; the backward pass reaches `parameters` only."""
-    torch.autograd.backward(loss / mode.parts, inputs=parameters)
+    trained = [parameter for parameter in parameters if parameter.requires_grad]
+    torch.autograd.backward(loss / mode.parts, inputs=trained)
+
+
+def _descend(optimizer: torch.optim.Optimizer, group: Group) -> None:
+    """Along the mean of all processes' gradients."""
+    parameters = (parameter for part in optimizer.param_groups for parameter in part["params"])
+    group.average([parameter.grad for parameter in parameters if parameter.grad is not None])
+    optimizer.step()
 
 
 def _detached(terms: Terms) -> Terms:
