@@ -1,4 +1,6 @@
-"""The shared layers in every memory format and precision against the formulas in float64,."""
+"""The shared layers in every memory format and precision against the formulas in float64, and biases without influence."""
+
+from copy import deepcopy
 
 import pytest
 import torch
@@ -7,7 +9,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.nn import functional
 
-from cyclegan.models.layers import InstanceNorm, reflect_pad
+from cyclegan.models.discriminators import PatchDiscriminator, PixelDiscriminator
+from cyclegan.models.generators import ResnetGenerator, UnetGenerator
+from cyclegan.models.layers import InstanceNorm, freeze_cancelled_biases, reflect_pad
 
 PLAIN, LAST = torch.contiguous_format, torch.channels_last
 KINDS = [*((dtype, layout) for dtype in (torch.float64, torch.float32) for layout in (PLAIN, LAST)), (torch.bfloat16, LAST)]
@@ -88,3 +92,31 @@ def test_reflection_keeps_the_precision_of_its_input_under_autocast(
     padded.sum().backward()
     rows, columns = torch.tensor([1.0, 2, 3, 2, 1]), torch.tensor([1.0, 2, 2, 2, 2, 1])
     assert torch.equal(leaf.grad.float(), (rows[:, None] * columns).expand(2, 3, 5, 6))
+
+
+NETWORKS = {
+    "resnet": lambda norm: ResnetGenerator(3, 3, 2, 2, norm, dropout=True),
+    "unet": lambda norm: UnetGenerator(3, 3, 2, 3, norm),
+    "patch": lambda norm: PatchDiscriminator(3, 2, 2, norm),
+    "pixel": lambda norm: PixelDiscriminator(3, 2, norm),
+}
+
+
+@pytest.mark.parametrize("norm", ["instance", "instance_affine", "batch", "none"])
+@pytest.mark.parametrize("network", NETWORKS)
+def test_exactly_the_biases_without_influence_are_frozen(network: str, norm: str) -> None:
+    """Only a norm over each picture takes a channel's constant away; every other bias shows in the output."""
+    subject = NETWORKS[network](norm).double().eval()
+    names = [name for name, parameter in subject.named_parameters() if name.endswith("bias")]
+    freeze_cancelled_biases(subject)
+    frozen = {name for name, parameter in subject.named_parameters() if not parameter.requires_grad}
+    assert frozen <= set(names)
+    assert bool(frozen) == (norm in ("instance", "instance_affine"))
+    x = torch.randn(2, 3, 16, 16, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad():
+        before = subject(x)
+        for name in names:
+            changed = deepcopy(subject)
+            changed.get_parameter(name).add_(torch.linspace(0.5, 1.0, len(changed.get_parameter(name))))
+            difference = (changed(x) - before).abs().max()
+            assert (difference < 1e-9) == (name in frozen), name

@@ -1,5 +1,7 @@
 """Layers that the generators and discriminators share, and their first weights."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -107,6 +109,20 @@ def norm_layer(norm: str, channels: int) -> nn.Module:
 def has_bias(norm: str) -> bool:
     """Whether a convolution before the norm has a bias: as in the reference implementation, under InstanceNorm only."""
     return norm in ("instance", "instance_affine")
+
+
+def freeze_cancelled_biases(network: nn.Module) -> None:
+    """Keep the biases before an InstanceNorm as they are, in place: it subtracts them again with the mean.
+
+    Their gradients are zero but for rounding, and dear: on the CPU those of transposed convolutions cost as much as the
+    rest of their backward pass.
+    """
+    for sequence in network.modules():
+        if isinstance(sequence, nn.Sequential):
+            for layer, behind in pairwise(sequence):
+                convolution = layer.conv if isinstance(layer, ReflectConv) else layer
+                if isinstance(behind, InstanceNorm) and convolution.bias is not None:
+                    convolution.bias.requires_grad_(False)
 
 
 def mixes_batch(model: ModelConfig) -> bool:

@@ -9,6 +9,7 @@ from torch import nn
 
 from cyclegan.config import Config
 from cyclegan.models import networks as models
+from cyclegan.models.layers import freeze_cancelled_biases
 from cyclegan.models.networks import Networks
 from cyclegan.models.weights import load_first_weights
 from cyclegan.training.history import History
@@ -67,6 +68,7 @@ def initial(config: Config, canvas_A: Canvas, canvas_B: Canvas, device: torch.de
     if fast:
         for network in vars(networks).values():
             network.to(memory_format=torch.channels_last)
+            freeze_cancelled_biases(network)
     given = load_first_weights(networks, config.model, Path(config.train.init_from))
     average: dict[str, nn.Module] = {}
     if config.train.ema_decay > 0:

@@ -109,5 +109,5 @@ def _two(network: nn.Module, first: Tensor, second: Tensor, *, apart: bool) -> t
 def _descend(optimizer: torch.optim.Optimizer, loss: Tensor, parameters: list[nn.Parameter]) -> None:
     """One optimizer step; the backward pass reaches `parameters` only, so the other networks stay as they are."""
     optimizer.zero_grad(set_to_none=True)
-    torch.autograd.backward(loss, inputs=parameters)
+    torch.autograd.backward(loss, inputs=[parameter for parameter in parameters if parameter.requires_grad])
     optimizer.step()
