@@ -49,8 +49,8 @@ def test_auto_precision_on_cuda_asks_the_hardware(monkeypatch: pytest.MonkeyPatc
 
 @pytest.mark.parametrize("native", [True, False])
 def test_auto_precision_on_the_cpu_asks_for_native_instructions(monkeypatch: pytest.MonkeyPatch, native: bool) -> None:
-    """Not whether oneDNN can: on AVX-512 without bf16 it emulates, several times slower than float32."""
-    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    """Not whether oneDNN can: without AMX it computes in bf16 too, slower than in float32."""
+    monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda: native)
     assert choose_precision("auto", torch.device("cpu")) == ("bf16" if native else "float32")
 
 

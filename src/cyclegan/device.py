@@ -38,12 +38,16 @@ def choose_device(wanted: str) -> torch.device:
 
 
 def choose_precision(wanted: Literal["auto", "float32", "bf16"], device: torch.device) -> Precision:
-    """`auto` is bf16 where the hardware multiplies it natively (recent NVIDIA GPUs and CPUs), float32 elsewhere."""
+    """`auto` is bf16 where the hardware multiplies matrices of it (recent NVIDIA GPUs, CPUs with AMX), float32 elsewhere.
+
+    A CPU with AVX-512 BF16 alone has instructions for it too, but a step took longer with them than in float32
+    (docs/performance.md).
+    """
     if wanted != "auto":
         return wanted
     if device.type == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "float32"
-    if device.type == "cpu" and torch.cpu._is_avx512_bf16_supported():  # noqa: SLF001 - there is no public way to ask
+    if device.type == "cpu" and torch.cpu._is_amx_tile_supported():  # noqa: SLF001 - there is no public way to ask
         return "bf16"
     return "float32"
 

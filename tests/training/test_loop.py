@@ -230,7 +230,8 @@ def test_training_changes_every_network_and_the_averages_follow(
     for name, network in last.networks.items():
         before = dict(first.networks.items())[name]
         for key, parameter in network.named_parameters():
-            assert not torch.equal(parameter, before.get_parameter(key)), f"{name}.{key}"
+            still = torch.equal(parameter, before.get_parameter(key))
+            assert still is not parameter.requires_grad, f"{name}.{key}"
     for name, average in last.average.items():
         start, now = first.networks.generators()[name], last.networks.generators()[name]
         for key, parameter in average.named_parameters():

@@ -60,7 +60,7 @@ def test_training_and_its_averages_start_from_the_weights_of_init_from(
         network = state.networks.generators()[name]
         assert all(torch.equal(value, network.state_dict()[key]) for key, value in average.state_dict().items())
         assert not any(parameter.requires_grad for parameter in average.parameters())
-        assert all(parameter.requires_grad for parameter in network.parameters())
+        assert all(parameter.requires_grad for key, parameter in network.named_parameters() if key.endswith("weight"))
 
 
 def test_without_weights_in_init_from_there_is_no_state(
@@ -68,6 +68,20 @@ def test_without_weights_in_init_from_there_is_no_state(
 ) -> None:
     with pytest.raises(UserError, match=r"train\.init_from is"):
         make_state(make_config(**{"train.init_from": str(tmp_path)}))
+
+
+@pytest.mark.parametrize(("arithmetic", "layout"), [("fast", torch.channels_last), ("textbook", torch.contiguous_format)])
+def test_only_fast_arithmetic_changes_the_layout_and_leaves_biases_out(
+    make_config: Callable[..., Config],
+    make_state: Callable[[Config], TrainState],
+    arithmetic: str,
+    layout: torch.memory_format,
+) -> None:
+    fast = arithmetic == "fast"
+    state = make_state(make_config(**{"train.arithmetic": arithmetic}))
+    for network in vars(state.networks).values():
+        assert all(weight.is_contiguous(memory_format=layout) for weight in network.parameters() if weight.ndim == 4)
+        assert any(not parameter.requires_grad for parameter in network.parameters()) is fast
 
 
 def test_an_average_is_kept_only_where_it_is_asked_for(

@@ -1,5 +1,7 @@
 """Layers that the generators and discriminators share, and their first weights."""
 
+from itertools import pairwise
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -11,11 +13,16 @@ def reflect_pad(x: Tensor, width: int) -> Tensor:
     """Pad the last two axes of x [N, C, H, W] by `width` on every side, mirroring without repeating the edge.
 
     PyTorch's own reflection padding has no deterministic backward pass on CUDA; where one is asked for, the same padding is
-    built from flipped slices, whose backward is.
+    built from flipped slices, whose backward is. On the CPU autocast would widen x to float32 first, and the convolution
+    behind narrow it again: copying needs no precision, so autocast is left for it.
     """
     if x.is_cuda and torch.are_deterministic_algorithms_enabled():
         return _reflect_by_slices(_reflect_by_slices(x, width, 2), width, 3)
-    return functional.pad(x, (width, width, width, width), mode="reflect")
+    around = (width, width, width, width)
+    if torch.compiler.is_compiling() or not torch.is_autocast_enabled(x.device.type):
+        return functional.pad(x, around, mode="reflect")
+    with torch.autocast(x.device.type, enabled=False):
+        return functional.pad(x, around, mode="reflect")
 
 
 def _reflect_by_slices(x: Tensor, width: int, axis: int) -> Tensor:
@@ -39,17 +46,43 @@ class ReflectConv(nn.Module):
 
 
 class InstanceNorm(nn.InstanceNorm2d):
-    """PyTorch's, with a backward pass that is right for a single picture too.
+    """PyTorch's, but quick in channels_last on the CPU, and with a backward pass that is right for a single picture too.
 
-    For a batch of one whose gradient arrives in channels_last, PyTorch 2.15's CPU backward returns wrong numbers without a
-    word; a contiguous gradient it handles well.
+    PyTorch's own turns channels_last into plain memory and leaves it there, number by number, and keeps the statistics of
+    bfloat16 in bfloat16. For a batch of one whose gradient arrives in channels_last, PyTorch 2.15's CPU backward returns
+    wrong numbers without a word; a contiguous gradient it handles well.
     """
 
     def forward(self, x: Tensor) -> Tensor:
+        if torch.compiler.is_compiling():
+            return super().forward(x)
+        if x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
+            return _norm_in_channels_last(x, self.weight, self.bias, self.eps)
         result = super().forward(x)
-        if not torch.compiler.is_compiling() and result.requires_grad and len(x) == 1:
+        if result.requires_grad and len(x) == 1:
             result.register_hook(Tensor.contiguous)  # type: ignore[no-untyped-call]
         return result
+
+
+def _norm_in_channels_last(x: Tensor, weight: Tensor | None, bias: Tensor | None, eps: float) -> Tensor:
+    """InstanceNorm of x [N, C, H, W] as a BatchNorm over one picture of N x C channels.
+
+    In channels_last the pictures only have to be moved beside the channels, [H, W, N, C], and back: that copies rows of C
+    numbers, whereas plain memory would scatter each one. The statistics are float32 at least.
+    """
+    n, c, height, width = x.shape
+    precision = torch.promote_types(x.dtype, torch.float32)
+    scale = torch.ones(n * c, dtype=precision) if weight is None else weight.repeat(n)
+    shift = torch.zeros(n * c, dtype=precision) if bias is None else bias.repeat(n)
+    beside = x.permute(2, 3, 0, 1).reshape(1, height, width, n * c).permute(0, 3, 1, 2)
+    normed = functional.batch_norm(beside, None, None, scale, shift, training=True, eps=eps)
+    if n == 1 and normed.requires_grad:  # nothing is moved that would bring the gradient into the layout of x
+        normed.register_hook(_in_channels_last)  # type: ignore[no-untyped-call]
+    return normed.permute(0, 2, 3, 1).view(height, width, n, c).permute(2, 0, 1, 3).contiguous().permute(0, 3, 1, 2)
+
+
+def _in_channels_last(gradient: Tensor) -> Tensor:
+    return gradient.contiguous(memory_format=torch.channels_last)
 
 
 def norm_layer(norm: str, channels: int) -> nn.Module:
@@ -76,6 +109,20 @@ def norm_layer(norm: str, channels: int) -> nn.Module:
 def has_bias(norm: str) -> bool:
     """Whether a convolution before the norm has a bias: as in the reference implementation, under InstanceNorm only."""
     return norm in ("instance", "instance_affine")
+
+
+def freeze_cancelled_biases(network: nn.Module) -> None:
+    """Keep the biases before an InstanceNorm as they are, in place: it subtracts them again with the mean.
+
+    Their gradients are zero but for rounding, and dear: on the CPU those of transposed convolutions cost as much as the
+    rest of their backward pass.
+    """
+    for sequence in network.modules():
+        if isinstance(sequence, nn.Sequential):
+            for layer, behind in pairwise(sequence):
+                convolution = layer.conv if isinstance(layer, ReflectConv) else layer
+                if isinstance(behind, InstanceNorm) and convolution.bias is not None:
+                    convolution.bias.requires_grad_(False)
 
 
 def mixes_batch(model: ModelConfig) -> bool:

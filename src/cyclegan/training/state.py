@@ -10,6 +10,7 @@ from torch import nn
 from cyclegan.config import Config
 from cyclegan.models import networks as models
 from cyclegan.models.generators import ResnetGenerator
+from cyclegan.models.layers import freeze_cancelled_biases
 from cyclegan.models.networks import Networks
 from cyclegan.models.weights import load_first_weights
 from cyclegan.training.history import History
@@ -68,6 +69,7 @@ def initial(config: Config, canvas_A: Canvas, canvas_B: Canvas, device: torch.de
     if config.train.arithmetic == "fast":
         for network in vars(networks).values():
             network.to(memory_format=torch.channels_last)
+            freeze_cancelled_biases(network)
     for generator in networks.generators().values():
         if isinstance(generator, ResnetGenerator):
             generator.checkpointed = config.train.checkpoint_activations
