@@ -27,6 +27,7 @@ NOT_METHOD = {
     "preprocess.background",
     "train.continue_from",
     "train.keep_state",
+    "train.launcher",
     "train.history_every_steps",
     "train.n_samples",
 }
@@ -169,7 +170,9 @@ def test_the_reference_is_the_papers_method() -> None:
         "n_epochs_decay": 100,
         "lr_decay_epochs": 50,
     }
-    assert reference.train.model_dump(exclude={"history_every_steps", "n_samples", "continue_from", "keep_state"}) == {
+    assert reference.train.model_dump(
+        exclude={"history_every_steps", "n_samples", "continue_from", "keep_state", "launcher"}
+    ) == {
         "init_from": "weights/random",
         "arithmetic": "textbook",
         "batch_size": 1,

@@ -165,8 +165,10 @@ class ScheduleConfig(Section):
 
 class TrainConfig(Section):
     launcher: Annotated[
-        Text,
+        str,
+        AfterValidator(plain),
         Field(
+            max_length=1000,
             pattern=r"^(python3?|(srun .+ )?torchrun( .+)?)$",
             description="python, or torchrun with its options: torchrun --standalone --nproc-per-node 2",
         ),
