@@ -22,7 +22,7 @@ ALL = (
     "log_cost",
     "inference",
     "memory",
-    "stages",
+    "cores",
 )
 RESULTS = ROOT / "benchmarks/results"
 

@@ -186,19 +186,28 @@ def spread(seconds: Sequence[float]) -> Row:
 
 @dataclass
 class Usage:
-    """Wall-clock time of a piece of work, and how many cores it kept busy on average."""
+    """Wall-clock time of a piece of work, and the cores it used.
+
+    Attributes:
+        seconds: as a clock on the wall has it.
+        cores: how many it kept busy on average, of those that other work left it.
+        most_cores: processor time of all threads over that of the calling one: no more cores than that can be kept busy,
+            however many there are. Other work on the machine hardly changes it.
+    """
 
     seconds: float = 0.0
     cores: float = 0.0
+    most_cores: float = 0.0
 
 
 @contextmanager
 def usage() -> Iterator[Usage]:
     """Measure what runs within, over all threads of this process."""
-    result, before, started = Usage(), _cpu_seconds(), time.perf_counter()
+    result, before, own, started = Usage(), _cpu_seconds(), time.thread_time(), time.perf_counter()
     yield result
     result.seconds = time.perf_counter() - started
-    result.cores = (_cpu_seconds() - before) / result.seconds
+    used = _cpu_seconds() - before
+    result.cores, result.most_cores = used / result.seconds, used / max(time.thread_time() - own, 1e-9)
 
 
 def _cpu_seconds() -> float:

@@ -1,6 +1,7 @@
 """The most memory that training holds, by the size of its crops; each size in a process of its own."""
 
 import json
+import os
 import subprocess
 import sys
 from typing import Annotated, Any
@@ -43,7 +44,8 @@ def _in_a_process(side: int, saving: dict[str, Any], options: Options) -> Row:
     base = TINY if options.tiny else presets.resolve("reference", ROOT / "presets") | FAST
     overrides = json.dumps(base | {"train.batch_size": 1} | size | values)
     command = [sys.executable, __file__, "--child", overrides, "--device", str(options.device)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    environment = os.environ | ({"OMP_NUM_THREADS": "1"} if options.tiny else {})
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode == 0:
         row: Row = json.loads(done.stdout.splitlines()[-1])
         return row

@@ -94,7 +94,7 @@ class Ours:
         backend: str = "inductor",
     ) -> None:
         make_deterministic()
-        self.config, self.device = config, device
+        self.config, self.device, self.mode = config, device, mode
         self.precision = precision or choose_precision(config.train.precision, device)
         self.autocast: AbstractContextManager[None] = autocast(self.precision, device)
         canvas = Canvas(config.preprocess.crop_size, config.preprocess.crop_size)

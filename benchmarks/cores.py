@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from common import Options, Row, run, usage
+from common import Options, Row, Usage, run, usage
 from PIL import Image
 from subject import cases, generator
 from workspace import workspace
@@ -39,14 +39,14 @@ def measure(options: Options) -> list[Row]:
                 preprocess(config.model_copy(update={"runtime": own}), lambda: None)
             digests.add(Store(paths.PREPARED).digest)
             name = "preprocess, 1 worker" if workers == 1 else "preprocess, a worker a core"
-            rows.append(_row(name, pictures, used.seconds, used.cores))
+            rows.append(_row(name, pictures, used))
         assert len(digests) == 1, "the prepared pictures depend on the number of workers"
         return [*rows, *_evaluation(config, options)]
 
 
-def _row(what: str, pictures: int, seconds: float, cores: float) -> Row:
-    rate = pictures / seconds
-    return {"what": what, "pictures": pictures, "seconds": seconds, "images_per_second": rate, "cores_busy": cores}
+def _row(what: str, pictures: int, used: Usage) -> Row:
+    rate, cores = pictures / used.seconds, {"cores_busy": used.cores, "cores_at_most": used.most_cores}
+    return {"what": what, "pictures": pictures, "seconds": used.seconds, "images_per_second": rate, **cores}
 
 
 def _draw(count: int) -> int:
@@ -70,14 +70,14 @@ def _evaluation(config: Config, options: Options) -> Iterator[Row]:
     store, inception, batch = Store(paths.PREPARED), Inception(options.device), config.evaluate.batch_size
     with usage() as used:
         A, B = (protocol.load_domain(store.open("test", name), [0.0] * 3, inception, batch) for name in ("A", "B"))
-    yield _row("evaluate: features of both domains", 2 * len(A.real), used.seconds, used.cores)
+    yield _row("evaluate: features of both domains", 2 * len(A.real), used)
     network = generator(config, options.device)
     with usage() as used:
         result = protocol.translate(network, network, A.real, options.device, batch)
-    yield _row("evaluate: there and back", len(A.real), used.seconds, used.cores)
+    yield _row("evaluate: there and back", len(A.real), used)
     with usage() as used, torch.no_grad():
         protocol.score(A, B, result, inception, config.evaluate, config.seed, paired=True)
-    yield _row("evaluate: scores of a direction", len(A.real), used.seconds, used.cores)
+    yield _row("evaluate: scores of a direction", len(A.real), used)
 
 
 if __name__ == "__main__":
