@@ -10,9 +10,9 @@ from cyclegan.device import Precision
 PRECISIONS: tuple[Precision, ...] = ("float32", "bf16")
 STEPS = 3
 SMALL = TINY | {"model.ngf": 16, "model.ndf": 16, "preprocess.load_size": 72, "preprocess.crop_size": 64}
-# How far a mode may lie from eager float32: each loss relative to itself, all gradients relative to their length. In bf16,
-# eager steps lie apart from it too: there the bound is so many times that.
-LOSS, GRADIENT = 1e-4, 1e-3
+# How far a mode may lie from eager float32: each loss relative to itself, all gradients relative to their length (rounding
+# turns the signs at the kinks of ReLU and L1). In bf16, eager steps lie apart from it too: there it is so many times that.
+LOSS, GRADIENT = 1e-4, 5e-3
 TIMES_EAGER = 1.5
 
 

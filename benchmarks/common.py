@@ -109,11 +109,19 @@ def machine(device: torch.device) -> dict[str, str]:
         "device": _gpu(device) if device.type == "cuda" else device.type,
         "processor": f"{_processor()}, {cores} cores, {torch.get_num_threads()} threads, {memory / 1e9:.0f} GB of memory",
         "system": f"{platform.system()} {platform.machine()}, Python {platform.python_version()}",
-        "packages": ", ".join(f"{name} {metadata.version(name)}" for name in PACKAGES),
+        "packages": ", ".join(_packages()),
     }
     if device.type == "cpu":
         about["bf16"] = "in hardware" if torch.cpu._is_avx512_bf16_supported() else "emulated"  # noqa: SLF001 - as device.py
     return about
+
+
+def _packages() -> Iterator[str]:
+    for name in PACKAGES:
+        try:
+            yield f"{name} {metadata.version(name)}"
+        except metadata.PackageNotFoundError:
+            yield f"no {name}"
 
 
 def _processor() -> str:

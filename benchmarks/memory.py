@@ -13,7 +13,9 @@ from subject import FAST, TINY, Ours, configured
 
 from cyclegan import config as configuration
 from cyclegan import presets
+from cyclegan.device import OUT_OF_MEMORY
 
+KILLED = -9  # by the system, for the memory that it took
 STEPS = 2  # the second has all that stays
 SAVINGS: tuple[dict[str, Any], ...] = (  # settings of `train` that take less memory, as far as this version has them
     {},
@@ -49,7 +51,7 @@ def _in_a_process(side: int, saving: dict[str, Any], options: Options) -> Row:
     if done.returncode == 0:
         row: Row = json.loads(done.stdout.splitlines()[-1])
         return row
-    if "memory" not in done.stderr and done.returncode != -9:
+    if not any(words in done.stderr for words in OUT_OF_MEMORY) and done.returncode != KILLED:
         raise RuntimeError(done.stderr)
     return {"bytes_before": None, "peak_bytes": None, "peak_gb": None}
 

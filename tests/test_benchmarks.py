@@ -146,6 +146,11 @@ def test_memory_grows_with_the_batch_and_has_a_row_for_each_saving_there_is() ->
         assert row["peak_gb"] == row["peak_bytes"] / 1e9
 
 
+def test_memory_takes_no_other_failure_for_a_lack_of_it() -> None:
+    with pytest.raises(RuntimeError, match="must be a multiple of 4"):
+        memory._in_a_process(33, {}, TINY)
+
+
 def test_training_end_to_end(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("DVC_ROOT", raising=False)
     monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
