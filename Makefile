@@ -7,7 +7,7 @@ INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test faults ui clean
+.PHONY: help repro test faults bench ui clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ test: $(INSTALLED) ## run the linter, the type checker, the import contract and 
 
 faults: $(INSTALLED) ## kill, starve and deceive it in every way there is a test for; of that, make test runs a short form
 	pytest tests/faults -m "" --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+bench: $(INSTALLED) ## measure speed, memory and start-up on this machine, beside a textbook step (docs/performance.md)
+	python benchmarks $(ARGS)
 
 ui: $(INSTALLED) ## browse the runs in MLflow, at http://127.0.0.1:5000 unless ARGS says otherwise
 	-cyclegan sync

@@ -27,6 +27,7 @@ from cyclegan.errors import UserError
 MANIFEST = "manifest.csv"
 SUMMARY = "dataset.json"
 FORMAT = 1
+LEVELS = 256  # of a channel of a pixel
 
 
 class Writer:
@@ -91,23 +92,25 @@ class SetSummary:
 
 
 class Moments:
-    """Exact integer sums, so that the order of the pictures does not matter."""
+    """How often each channel has each level: exact, so that the order of the pictures does not matter.
+
+    Counting is several times quicker than summing squares, and this is done by the one thread that packs.
+    """
 
     def __init__(self, channels: int) -> None:
-        self.pictures = self.pixels = 0
-        self.sums = [0] * channels
-        self.squares = [0] * channels
+        self.pictures = 0
+        self.counts = np.zeros((channels, LEVELS), dtype=np.int64)
 
     def add(self, pixels: images.Pixels) -> None:
-        levels = pixels.reshape(-1, pixels.shape[2]).astype(np.int64)
         self.pictures += 1
-        self.pixels += len(levels)
-        self.sums = [old + int(new) for old, new in zip(self.sums, levels.sum(0), strict=True)]
-        self.squares = [old + int(new) for old, new in zip(self.squares, (levels**2).sum(0), strict=True)]
+        for counts, channel in zip(self.counts, np.moveaxis(pixels, 2, 0), strict=True):
+            counts += np.bincount(channel.ravel(), minlength=LEVELS)
 
     def summary(self) -> SetSummary:
-        means = [total / self.pixels for total in self.sums]
-        spreads = [(square / self.pixels - mean**2) ** 0.5 for square, mean in zip(self.squares, means, strict=True)]
+        levels, pixels = np.arange(LEVELS), int(self.counts[0].sum())
+        means = [int(total) / pixels for total in self.counts @ levels]
+        squares = (int(total) / pixels for total in self.counts @ levels**2)
+        spreads = [(square - mean**2) ** 0.5 for square, mean in zip(squares, means, strict=True)]
         return SetSummary(self.pictures, len(means), [round(m, 3) for m in means], [round(s, 3) for s in spreads])
 
 
