@@ -112,7 +112,7 @@ def machine(device: torch.device) -> dict[str, str]:
         "packages": ", ".join(_packages()),
     }
     if device.type == "cpu":
-        about["bf16"] = "in hardware" if torch.cpu._is_avx512_bf16_supported() else "emulated"  # noqa: SLF001 - as device.py
+        about["bf16"] = "multiplied by AMX" if torch.cpu._is_amx_tile_supported() else "not multiplied by AMX"  # noqa: SLF001 - as device.py
     return about
 
 

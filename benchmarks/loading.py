@@ -15,7 +15,7 @@ def measure(options: Options) -> list[Row]:
         decisions = ours.plan.decisions(0)
         work: dict[str, Callable[[], object]] = {
             "decisions": partial(ours.plan.decisions, 0),
-            "pictures": partial(ours.loader.load, decisions),
+            "pictures": partial(ours.bring, decisions),
         }
         times = alternate(work, options.device, options.rounds, block_seconds=0.01 if options.tiny else 0.5)
         pictures = 2 * config.train.batch_size

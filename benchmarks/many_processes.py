@@ -9,6 +9,7 @@ Each process takes an equal part of a batch of `train.batch_size`, on random pic
 import statistics
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -60,7 +61,7 @@ def main() -> None:
         lines = [f"{group.size} processes, {device.type}, {config.model.netG}, {side} px, batch {n}"]
         for name, own in parameters.items():
             gradients = [torch.zeros_like(parameter) for parameter in own]
-            took = median_ms(lambda gradients=gradients: group.average(gradients), device)
+            took = median_ms(partial(group.average, gradients), device)
             numbers = sum(gradient.numel() for gradient in gradients)
             lines.append(f"{name}: {numbers:,} numbers, {4e-6 * numbers:.1f} MB a step; averaged in {took:.1f} ms")
         fakes = 4e-6 * side * side * n * sum(channels)

@@ -83,9 +83,9 @@ def _medians(ours: Ours, steps: int) -> dict[str, float]:
         for _ in range(steps):
             kinds = iter(("generators", "discriminators"))
             watch.start()
-            decisions = ours.plan.decisions(ours.state.step)
+            plan = ours.plan.decisions(ours.state.step)
             watch.mark("decisions")
-            batch = ours.loader.load(decisions)
+            batch, decisions = ours.bring(plan)
             watch.mark("loading")
             terms = ours.step(batch, decisions)
             watch.last = time.perf_counter()

@@ -2,30 +2,31 @@
 
 import statistics
 from collections.abc import Callable
-from functools import partial
 
 import ceiling
 from common import Options, Row, alternate, run, spread
-from subject import MODES, Ours, Textbook, cases, step_flops
+from subject import Ours, Textbook, cases, modes, step_flops
 
 from cyclegan.config import Config
-from cyclegan.data.batches import Batch
 
 
 def measure(options: Options) -> list[Row]:
-    """A row a way of making the step, for each case; the batch lies on the device, nothing is averaged or logged."""
+    """A row a way of making the step, for each case.
+
+    The textbook finds its batch on the device; ours draws, gathers and crops its pictures, and moves the averages, too.
+    """
     best = ceiling.tflops(options)
     return [row for name, config in cases(options).items() for row in _case(name, config, best, options)]
 
 
 def _case(name: str, config: Config, best_tflops: float, options: Options) -> list[Row]:
-    modes = MODES if options.complete or options.device.type == "cuda" else MODES[:1]
-    ours = {mode: Ours(config, options.device, mode) for mode in modes}
+    wanted = modes(options) if options.complete or options.device.type == "cuda" else ("eager",)
+    ours = {mode: Ours(config, options.device, mode) for mode in wanted}
     book = Textbook(ours["eager"])
     batch, _ = ours["eager"].load()
     work: dict[str, Callable[[], object]] = {"textbook": lambda: book.step(batch)}
     for mode, training in ours.items():
-        work[f"ours, {mode}"] = partial(_take, training, batch)
+        work[f"ours, {mode}"] = training.iterate
     times = alternate(work, options.device, options.rounds)
     flops, textbook = step_flops(config), statistics.median(times["textbook"])
     return [
@@ -41,10 +42,6 @@ def _case(name: str, config: Config, best_tflops: float, options: Options) -> li
         }
         for way, seconds in times.items()
     ]
-
-
-def _take(training: Ours, batch: Batch) -> None:
-    training.step(batch, training.plan.decisions(training.state.step))
 
 
 if __name__ == "__main__":

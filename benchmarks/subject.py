@@ -2,7 +2,7 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from copy import deepcopy
 from typing import Any, cast
 
@@ -16,13 +16,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from cyclegan import config as configuration
 from cyclegan import presets, randomness
 from cyclegan.config import Config
-from cyclegan.data.batches import Batch, Loader
-from cyclegan.data.plan import Decisions, Plan
+from cyclegan.data.batches import Batch, Loader, Resident, ResidentSet, Streaming
+from cyclegan.data.plan import Decisions, Plan, pack, unpack
 from cyclegan.data.store import PixelSet
-from cyclegan.device import Precision, autocast, choose_precision, make_deterministic
+from cyclegan.device import Precision, choose_precision, make_deterministic
 from cyclegan.models.networks import Networks
 from cyclegan.training import ema
-from cyclegan.training.loop import runs_apart
+from cyclegan.training.execution import Execution
+from cyclegan.training.program import Program
 from cyclegan.training.state import Canvas, initial
 from cyclegan.training.step import step
 
@@ -31,7 +32,6 @@ from textbook import Draws, Objective, TextbookCycleGAN
 
 PICTURES = 64  # of each domain, in memory
 TINY_BACKEND = "aot_eager"  # of torch.compile, in tests: inductor takes minutes
-MODES = ("eager", "compiled")  # how our step can run; each must give what eager gives
 OVERLAY = {  # whatever params.yaml says, what is measured needs no files and crops squares
     "preprocess.mode": "resize_and_crop",
     "train.init_from": "weights/random",
@@ -48,6 +48,12 @@ TINY = {
     "train.pool_size": 3,
     "train.precision": "float32",
 }
+
+
+def modes(options: Options) -> tuple[str, ...]:
+    """How our step can run there; each must give what eager gives."""
+    replayed = ("replayed", "compiled, replayed") if options.device.type == "cuda" else ()
+    return ("eager", "compiled", *replayed)
 
 
 def cases(options: Options) -> dict[str, Config]:
@@ -80,7 +86,7 @@ class Ours:
     Args:
         config: its settings.
         device: where it trains.
-        mode: one of MODES.
+        mode: one of `modes`.
         precision: None for what `train.precision` says.
         backend: of torch.compile.
     """
@@ -96,12 +102,8 @@ class Ours:
         make_deterministic()
         self.config, self.device, self.mode = config, device, mode
         self.precision = precision or choose_precision(config.train.precision, device)
-        self.autocast: AbstractContextManager[None] = autocast(self.precision, device)
         canvas = Canvas(config.preprocess.crop_size, config.preprocess.crop_size)
         self.state = initial(config, canvas, canvas, device)
-        if mode == "compiled":
-            compiled = (torch.compile(network, backend=backend) for _, network in self.state.networks.items())
-            self.state.networks = Networks(*cast(Iterator[nn.Module], compiled))
         self.plan = Plan(
             seed=0,
             n_A=PICTURES,
@@ -112,26 +114,30 @@ class Ours:
         )
         channels = (config.model.input_nc, config.model.output_nc)
         train_A, train_B = (_pictures(config.preprocess.load_size, depth) for depth in channels)
-        self.loader = Loader(train_A, train_B, config.preprocess.crop_size, device)
+        self.loader: Loader = Streaming(train_A, train_B, config.preprocess.crop_size)
+        if device.type == "cuda":
+            there = ResidentSet.of(train_A, device), ResidentSet.of(train_B, device)
+            self.loader = Resident(*there, config.preprocess.crop_size)
+        execution = Execution(resident=device.type == "cuda", replayed="replayed" in mode)
+        self.program = Program(self.state, self.plan, self.loader, config, self.precision, execution)
+        if "compiled" in mode:
+            compiled = (torch.compile(network, backend=backend) for _, network in self.state.networks.items())
+            self.program.networks = Networks(*cast(Iterator[nn.Module], compiled))
 
     def load(self) -> tuple[Batch, Decisions]:
-        """What the next step uses."""
-        decisions = self.plan.decisions(self.state.step)
-        return self.loader.load(decisions), decisions
+        """What the next step uses, on the device."""
+        return self.bring(self.plan.decisions(self.state.step))
+
+    def bring(self, decisions: Decisions) -> tuple[Batch, Decisions]:
+        """Pictures and decisions, on the device."""
+        there = unpack(pack(decisions).to(self.device))
+        fetched = tuple(tensor.to(self.device) for tensor in self.loader.fetch(decisions))
+        return self.loader.batch(there, fetched), there
 
     def step(self, batch: Batch, decisions: Decisions) -> dict[str, Tensor]:
-        """Update the networks; the unweighted losses, on the device."""
-        state, config = self.state, self.config
-        terms = step(
-            state.networks,
-            state.optimizers,
-            state.pools,
-            batch,
-            decisions,
-            config.loss,
-            self.autocast,
-            apart=runs_apart(config),
-        )
+        """Update the networks, eagerly; the unweighted losses, on the device."""
+        state, mode = self.state, self.program.mode
+        terms = step(state.networks, state.optimizers, state.pools, batch, decisions, self.config.loss, mode)
         state.step += 1
         return terms
 
@@ -141,11 +147,9 @@ class Ours:
             decay = ema.decay_at(self.state.step, self.config.train.ema_decay)
             ema.update(average, self.state.networks.generators()[name], decay)
 
-    def iterate(self) -> dict[str, Tensor]:
-        """All that training does for a step but tell of it."""
-        terms = self.step(*self.load())
-        self.average()
-        return terms
+    def iterate(self) -> Tensor:
+        """All that training does for a step but tell of it, in this training's mode; the losses, on the device."""
+        return self.program.step(self.config.optimizer.lr)
 
     def gradients(self) -> Tensor:
         """Of all four networks in their last step, one after another."""
@@ -215,8 +219,9 @@ def step_flops(config: Config) -> float:
     side, n = config.preprocess.crop_size, config.train.batch_size
     channels = (config.model.input_nc, config.model.output_nc)
     batch = Batch(*(torch.empty(n, depth, side, side, device=nowhere) for depth in channels))
+    decisions = unpack(pack(ours.plan.decisions(0)).to(nowhere))
     with FlopCounterMode(display=False) as counter:
-        ours.step(batch, ours.plan.decisions(0))
+        ours.step(batch, decisions)
     return float(counter.get_total_flops())
 
 

@@ -19,9 +19,9 @@ def reflect_pad(x: Tensor, width: int) -> Tensor:
     if x.is_cuda and torch.are_deterministic_algorithms_enabled():
         return _reflect_by_slices(_reflect_by_slices(x, width, 2), width, 3)
     around = (width, width, width, width)
-    if torch.compiler.is_compiling() or not torch.is_autocast_enabled(x.device.type):
+    if x.device.type != "cpu" or torch.compiler.is_compiling() or not torch.is_autocast_enabled("cpu"):
         return functional.pad(x, around, mode="reflect")
-    with torch.autocast(x.device.type, enabled=False):
+    with torch.autocast("cpu", enabled=False):
         return functional.pad(x, around, mode="reflect")
 
 
