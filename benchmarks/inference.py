@@ -3,6 +3,7 @@
 import statistics
 import tempfile
 from collections.abc import Callable
+from copy import deepcopy
 from functools import partial
 from pathlib import Path
 
@@ -25,8 +26,9 @@ def measure(options: Options) -> list[Row]:
 
 @torch.no_grad()
 def _case(name: str, config: Config, options: Options) -> list[Row]:
+    torch.manual_seed(0)
     network = generator(config, options.device)
-    plain = generator(config, torch.device("cpu")).to(memory_format=torch.contiguous_format)
+    plain = deepcopy(network).cpu().to(memory_format=torch.contiguous_format)
     shape = Shape(config.model.input_nc, STRIDES[config.model.netG], smallest_translated(config.model.netG))
     with tempfile.TemporaryDirectory() as folder:
         export_onnx(plain, shape, config.export.opset, Path(folder) / ONNX_FILE)

@@ -4,6 +4,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import deepcopy
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, cast
 
 import numpy as np
@@ -20,7 +22,9 @@ from cyclegan.data.batches import Batch, Loader, Resident, ResidentSet, Streamin
 from cyclegan.data.plan import Decisions, Plan, pack, unpack
 from cyclegan.data.store import PixelSet
 from cyclegan.device import Precision, choose_precision, make_deterministic
-from cyclegan.models.networks import Networks
+from cyclegan.models.networks import Networks, build_generator
+from cyclegan.models.specs import generator_spec
+from cyclegan.models.weights import load_generator, save
 from cyclegan.training import ema
 from cyclegan.training.execution import Execution
 from cyclegan.training.program import Program
@@ -226,8 +230,11 @@ def step_flops(config: Config) -> float:
 
 
 def generator(config: Config, device: torch.device) -> nn.Module:
-    """G_AB as it is used after training."""
-    return Ours(config, device, precision="float32").state.networks.G_AB.eval()
+    """G_AB with random weights, loaded from its files as translation, evaluation and export do."""
+    spec = generator_spec(config.model, "G_AB", config.preprocess.crop_size, "", "raw")
+    with TemporaryDirectory() as folder:
+        save(Path(folder), build_generator(config.model, "G_AB").state_dict(), spec)
+        return load_generator(Path(folder), device)[0]
 
 
 def _pictures(side: int, channels: int) -> PixelSet:

@@ -38,7 +38,7 @@ WATCHED = {  # what training does besides steps
 
 
 def measure(options: Options) -> list[Row]:
-    """For each case a row for bare steps, one for each thing done besides, and one for the whole with its images a second.
+    """For each case: steps by themselves, timed before the training; each thing done besides; the whole.
 
     `share_in_the_long_run` leaves out what is done once, at the beginning and at the end of a training.
     """
@@ -60,26 +60,23 @@ def _case(config: Config, options: Options) -> Iterator[Row]:
         with _busy(options.device) as busy:
             stage.train(trained, lambda: None)
     (whole,) = watched.pop("fit")
-    yield {"what": "steps alone", "calls": steps, "seconds": steps * bare, "share": steps * bare / whole}
+    besides = sum(sum(seconds) for seconds in watched.values())
+    a_step = (whole - besides) / steps  # as it was in this training
     every = {  # steps between two calls
         "loss curves": 1,
         "lines on the screen": config.runtime.log_every_steps,
         "curves to the log": config.train.history_every_steps,
         "drawing sample grids": config.runtime.sample_every_steps,
         "sample grids to the log": config.runtime.sample_every_steps,
-        "checkpoints": config.runtime.checkpoint_every_seconds / bare,
+        "checkpoints": config.runtime.checkpoint_every_seconds / a_step,
     }
-    long_run = {}
+    long_run = {what: statistics.mean(seconds) / every[what] / a_step for what, seconds in watched.items()}
+    yield {"what": "steps by themselves", "calls": steps, "seconds": steps * bare, "share": steps * bare / whole}
     for what, seconds in watched.items():
-        long_run[what] = statistics.mean(seconds) / every[what] / bare
-        share = sum(seconds) / whole
-        yield {"what": what, "calls": len(seconds), "seconds": sum(seconds), "share": share} | {
-            "share_in_the_long_run": long_run[what]
-        }
-    besides = sum(sum(seconds) for seconds in watched.values())
-    yield {"what": "all besides steps", "seconds": besides, "share": besides / whole} | {
-        "share_in_the_long_run": sum(long_run.values())
-    }
+        row = {"what": what, "calls": len(seconds), "seconds": sum(seconds), "share": sum(seconds) / whole}
+        yield {**row, "share_in_the_long_run": long_run[what]}
+    row = {"what": "all besides steps", "calls": None, "seconds": besides, "share": besides / whole}
+    yield {**row, "share_in_the_long_run": sum(long_run.values())}
     rate: Row = {"images_per_second": steps * pictures / whole}
     if busy:
         rate["gpu_busy"] = statistics.mean(busy) / 100
