@@ -29,6 +29,10 @@ def _of_paper(row: Row) -> bool:
     return bool(row["case"] == "paper, batch 1" and row["step"] != "textbook")
 
 
+def _of_params(row: Row) -> bool:
+    return bool(row["case"] == "params.yaml" and row["step"] != "textbook")
+
+
 def _asks_for_help(row: Row) -> bool:
     return str(row["command"]).endswith("--help")
 
@@ -38,6 +42,7 @@ def _trains(row: Row) -> bool:
 
 
 TARGETS = (
+    Target("step", "times_textbook", ge, 1.8, _of_params, "times the textbook's speed, params.yaml", "cpu"),
     Target("step", "seconds", le, 0.0047, _of_paper, "seconds a step, the paper's settings at batch 1", "H100"),
     Target("step", "times_textbook", ge, 8.0, _of_paper, "times the textbook's speed, the same", "H100"),
     Target("training", "gpu_busy", ge, 0.95, lambda row: "gpu_busy" in row, "share of time that the GPU computes", "H100"),

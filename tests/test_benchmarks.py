@@ -115,7 +115,7 @@ def test_loading() -> None:
 def test_ways_of_making_a_step_agree() -> None:
     rows = rows_of(agreement)
     assert [(row["precision"], row["mode"]) for row in rows] == [
-        (precision, mode) for precision in ("float32", "bf16") for mode in subject.modes(TINY)
+        (precision, mode) for precision in ("float32", "bf16") for mode in (*subject.modes(TINY), agreement.AGAIN)
     ]
     assert all(row["agrees"] for row in rows)
     assert rows[0]["loss"] == rows[0]["gradient"] == 0, "eager float32 is what all are held to"
