@@ -22,6 +22,8 @@ def measure(options: Options) -> list[Row]:
 def _case(name: str, config: Config, best_tflops: float, options: Options) -> list[Row]:
     wanted = modes(options) if options.complete or options.device.type == "cuda" else ("eager",)
     ours = {mode: Ours(config, options.device, mode) for mode in wanted}
+    if ours["eager"].precision != "float32":
+        ours["eager, float32"] = Ours(config, options.device, precision="float32")
     book = Textbook(ours["eager"])
     batch, _ = ours["eager"].load()
     work: dict[str, Callable[[], object]] = {"textbook": lambda: book.step(batch)}
@@ -33,7 +35,7 @@ def _case(name: str, config: Config, best_tflops: float, options: Options) -> li
         {
             "case": name,
             "step": way,
-            "precision": "float32" if way == "textbook" else ours["eager"].precision,
+            "precision": "float32" if way == "textbook" else ours[way.removeprefix("ours, ")].precision,
             **spread(seconds),
             "times_textbook": textbook / statistics.median(seconds),
             "images_per_second": 2 * config.train.batch_size / statistics.median(seconds),

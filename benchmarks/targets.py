@@ -30,7 +30,11 @@ def _of_paper(row: Row) -> bool:
 
 
 def _of_params(row: Row) -> bool:
-    return bool(row["case"] == "params.yaml" and row["step"] != "textbook")
+    return bool(row["case"] == "params.yaml" and row["step"] != "textbook" and row["precision"] == "bf16")
+
+
+def _of_params_in_float32(row: Row) -> bool:
+    return bool(row["case"] == "params.yaml" and row["step"] != "textbook" and row["precision"] == "float32")
 
 
 def _asks_for_help(row: Row) -> bool:
@@ -43,6 +47,7 @@ def _trains(row: Row) -> bool:
 
 TARGETS = (
     Target("step", "times_textbook", ge, 1.8, _of_params, "times the textbook's speed, params.yaml", "cpu"),
+    Target("step", "times_textbook", ge, 1.0, _of_params_in_float32, "times the textbook's speed, in float32", "cpu"),
     Target("step", "seconds", le, 0.0047, _of_paper, "seconds a step, the paper's settings at batch 1", "H100"),
     Target("step", "times_textbook", ge, 8.0, _of_paper, "times the textbook's speed, the same", "H100"),
     Target("training", "gpu_busy", ge, 0.95, lambda row: "gpu_busy" in row, "share of time that the GPU computes", "H100"),
