@@ -70,7 +70,7 @@ def run(measure: Measure) -> None:
         except UserError as error:
             print(f"error: {error}", file=sys.stderr)
             raise typer.Exit(1) from None
-        result = measured(Path(sys.argv[0]).stem, measure, options)
+        result = _rounded(measured(Path(sys.argv[0]).stem, measure, options))  # printed and written are the same
         print(markdown(next(iter(result["tables"].values()))))
         if file:
             write(result, file)
@@ -87,12 +87,13 @@ def measured(name: str, measure: Measure, options: Options) -> Result:
 
 
 def write(result: Result, path: Path) -> None:
-    """Write a result as JSON; numbers to six significant digits."""
+    """Write a result as JSON."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(_rounded(result), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _rounded(value: Any) -> Any:
+    """The same with numbers to six significant digits, and nothing in place of what is not finite."""
     if isinstance(value, float):
         return float(f"{value:.6g}") if math.isfinite(value) else None
     if isinstance(value, Mapping):
