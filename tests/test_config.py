@@ -82,7 +82,7 @@ CHOICES = {
     "loss.score_per": ["patch", "picture"],
     "schedule.lr_policy": ["linear", "step", "plateau", "cosine", "constant"],
     "train.epoch_length": ["max", "min"],
-    "evaluate.weights": ["auto", "ema", "raw"],
+    "evaluate.weights": ["auto", "best", "ema", "raw"],
 }
 
 
@@ -408,7 +408,10 @@ def test_the_choices_are_these(key: str, values: list[str]) -> None:
         ({"train__serial_batches": 0}, ["train.serial_batches is 0", "true or false"]),
         ({"train__pool_size": -1}, ["train.pool_size is -1", ">= 0", "0 switches the history pool off"]),
         ({"evaluate__model": ""}, ["evaluate.model is ''", "a folder with generators, such as models/trained"]),
-        ({"evaluate__weights": "best"}, ["evaluate.weights is 'best'", "'auto', 'ema' or 'raw'"]),
+        ({"evaluate__weights": "last"}, ["evaluate.weights is 'last'", "'auto', 'best', 'ema' or 'raw'"]),
+        ({"evaluate__protocols": ["fid"]}, ["evaluate.protocols.0 is 'fid'", "'fid_legacy', 'fid_clean' or 'kid'"]),
+        ({"evaluate__protocols": ["kid", "kid"]}, ["evaluate.protocols", "names something twice"]),
+        ({"evaluate__feature_network": "../x"}, ["evaluate.feature_network is '../x'", "inception_2015"]),
         ({"dataset__limit": 0}, ["dataset.limit is 0", ">= 1"]),
         ({"dataset__val_fraction": 1.0}, ["dataset.val_fraction is 1.0", "< 1", "0 holds no validation pictures out"]),
         ({"dataset__val_fraction": -0.1}, ["dataset.val_fraction is -0.1", ">= 0"]),

@@ -15,6 +15,7 @@ HISTORY = Path("reports/history.csv")
 SAMPLES = {"A_to_B": Path("reports/samples_A_to_B.png"), "B_to_A": Path("reports/samples_B_to_A.png")}
 TRAIN_METRICS = Path("metrics/train.json")
 EVALUATE_METRICS = Path("metrics/evaluate.json")
+SCORES = Path("reports/scores.csv")
 PER_PICTURE = Path("reports/per_picture.csv")
 GALLERIES = {"A_to_B": Path("reports/gallery_A_to_B.png"), "B_to_A": Path("reports/gallery_B_to_A.png")}
 EXPORTED = Path("models/exported")
@@ -23,8 +24,9 @@ EXPORT_METRICS = Path("metrics/export.json")
 # Under the project's folder, not the workspace, and never a DVC output:
 CHECKPOINTS = Path(".checkpoints")
 DOWNLOADS = Path(".downloads")
+FEATURES = Path(".features")
 
 
 def generator(model: Path, name: str, weights: str) -> Path:
-    """The folder of a generator in a model folder: name "G_AB" or "G_BA", weights "raw" or "ema"."""
+    """The folder of a generator in a model folder: name "G_AB" or "G_BA", weights "raw", "ema" or "best"."""
     return model / (name if weights == "raw" else f"{name}_{weights}")
