@@ -20,10 +20,12 @@ from cyclegan.evaluation.features import Inception
 from cyclegan.evaluation.gallery import gallery
 from cyclegan.models.specs import GeneratorSpec, Weights
 from cyclegan.models.weights import load_generator
-from cyclegan.pipeline import paths
+from cyclegan.pipeline import paths, report
 from cyclegan.pipeline.files import write_json
 from cyclegan.pipeline.guard import Unchanged, sole_holder
 from cyclegan.pipeline.trained import read_training
+from cyclegan.report.contents import Evaluation
+from cyclegan.report.page import page
 
 DIRECTIONS: dict[str, tuple[Domain, Domain]] = {"A_to_B": ("A", "B"), "B_to_A": ("B", "A")}
 
@@ -36,7 +38,8 @@ def evaluate(config: Config, unchanged: Unchanged) -> None:
             little memory, or params, data or code that changed meanwhile.
     """
     model = Path(config.evaluate.model)
-    train_key = read_training(model)["train_key"]
+    training = read_training(model)
+    train_key = training["train_key"]
     if model == paths.TRAINED:  # DVC holds the result now
         _forget_checkpoints(lineage.project_root() / paths.CHECKPOINTS / train_key)
     log_store = tracking.store_of(config.tracking, lineage.project_root())
@@ -49,15 +52,20 @@ def evaluate(config: Config, unchanged: Unchanged) -> None:
         _check_fit(store, model, generators[f"G_{here}{there}"][1], here, there)
     side = store.open("test", "A").heights[0]
     with out_of_memory_explained({"evaluate.batch_size": config.evaluate.batch_size, "preprocess.crop_size": side}):
-        scores, table, sheets = _score(store, generators, config, device)
+        scores, table, sheets, shown = _score(store, generators, config, device)
+    tests = {one: store.summary["sets"][f"test{here}"]["pictures"] for one, (here, _) in DIRECTIONS.items()}
+    rows = report.scores_table(scores, tests)
+    about = report.compose(model, training, store.summary, weights, config.evaluate, rows, table, shown)
     unchanged()
+    paths.REPORT.parent.mkdir(parents=True, exist_ok=True)
+    paths.REPORT.write_text(page(about), encoding="utf-8")
     for direction, sheet in sheets.items():
         paths.GALLERIES[direction].parent.mkdir(parents=True, exist_ok=True)
         images.write(paths.GALLERIES[direction], sheet)
     counts = {f"test_{name}": store.summary["sets"][f"test{name}"]["pictures"] for name in DOMAINS}
     write_json(paths.EVALUATE_METRICS, {"weights": weights, "pictures": counts, **scores})
     table.to_csv(paths.PER_PICTURE, index=False, float_format="%.6g", lineterminator="\n")
-    _log(config, log_store, train_key, store.summary["source"]["name"], scores)
+    _log(config, log_store, train_key, store.summary["source"]["name"], scores, about)
     print(_as_table(scores))
 
 
@@ -69,8 +77,8 @@ def _forget_checkpoints(folder: Path) -> None:
 
 def _score(
     store: Store, generators: dict[str, tuple[nn.Module, GeneratorSpec]], config: Config, device: torch.device
-) -> tuple[dict[str, Any], pd.DataFrame, dict[str, images.Pixels]]:
-    """Both directions: the scores, a row a test picture, and a gallery each."""
+) -> tuple[dict[str, Any], pd.DataFrame, dict[str, images.Pixels], dict[str, report.Shown]]:
+    """Both directions: the scores, a row a test picture, a gallery each, and the pictures that the report chooses from."""
     inception = Inception(device)
     batch_size = config.evaluate.batch_size
     domains = {
@@ -82,6 +90,7 @@ def _score(
     scores: dict[str, Any] = {}
     rows: list[pd.DataFrame] = []
     sheets: dict[str, images.Pixels] = {}
+    shown: dict[str, report.Shown] = {}
     for direction, (here, there) in DIRECTIONS.items():
         source, target = domains[here], domains[there]
         forth, back = generators[f"G_{here}{there}"][0], generators[f"G_{there}{here}"][0]
@@ -92,9 +101,10 @@ def _score(
         rows.append(table.assign(direction=direction))
         truth = target.real if store.paired_test else None
         sheets[direction] = gallery(source.real, result.fake, result.reconstructed, truth, config.evaluate.gallery_size)
+        shown[direction] = report.Shown(source.real, result.fake, result.reconstructed, truth)
     everything = pd.concat(rows)
     everything.insert(0, "direction", everything.pop("direction"))
-    return scores, everything, sheets
+    return scores, everything, sheets, shown
 
 
 def _choose(model: Path, wanted: Literal["auto", "ema", "raw"]) -> Weights:
@@ -119,7 +129,10 @@ def _check_fit(store: Store, model: Path, spec: GeneratorSpec, here: str, there:
         )
 
 
-def _log(config: Config, log_store: tracking.Store, train_key: str, dataset: str, scores: dict[str, Any]) -> None:
+def _log(
+    config: Config, log_store: tracking.Store, train_key: str, dataset: str, scores: dict[str, Any], about: Evaluation
+) -> None:
+    commit = tracking.commit_of(log_store, train_key)
     with tracking.add_to(log_store, lineage.project_root(), train_key, f"{dataset} {train_key[:8]}") as log:
         flat = tracking.flatten(scores)
         log.metrics({f"test/{name.replace('.', '/')}": value for name, value in flat.items() if value is not None})
@@ -127,6 +140,7 @@ def _log(config: Config, log_store: tracking.Store, train_key: str, dataset: str
         log.tags({name: str(value) for name, value in settings.items()})
         for path in (*paths.GALLERIES.values(), paths.PER_PICTURE, paths.EVALUATE_METRICS):
             log.artifact(path, "evaluation")
+        log.text(page(about, commit), paths.REPORT.name, "evaluation")
 
 
 def _as_table(scores: dict[str, Any]) -> str:
