@@ -75,6 +75,9 @@ def test_every_output_is_there_and_readable(project: Path) -> None:
     assert (model["low"] <= model["value"]).all()
     assert (model["value"] <= model["high"]).all()
     assert len(list((project / paths.FEATURES).iterdir())) == 4, "features of both test sets and of both floors are kept"
+    report = (project / paths.REPORT).read_text()
+    assert f"{scores['A_to_B']['model']['pair_l1']:.3f}" in report
+    assert "Losses of the discriminators" in report
     card = (project / paths.EXPORTED / "README.md").read_text()
     assert f"{scores['A_to_B']['model']['pair_l1']:.4g}" in card
 
@@ -84,7 +87,7 @@ def test_exported_programs_agree_with_the_network(project: Path) -> None:
     assert all(0 <= value <= 1e-4 for own in differences.values() for value in own.values())
 
 
-def test_the_run_holds_curves_grids_data_models_and_origin(project: Path) -> None:
+def test_the_run_holds_curves_grids_data_models_and_origin(project: Path, tmp_path: Path) -> None:
     import mlflow
     from mlflow import MlflowClient
 
@@ -105,6 +108,9 @@ def test_the_run_holds_curves_grids_data_models_and_origin(project: Path) -> Non
     assert [point.step for point in curve] == history["step"].tolist()
     assert [point.value for point in curve] == pytest.approx(history["cycle_A"].tolist(), rel=1e-6)
     assert found.data.metrics["test/A_to_B/model/pair_l1"] > 0
+    report = client.download_artifacts(found.info.run_id, f"evaluation/{paths.REPORT.name}", str(tmp_path))
+    assert commit in Path(report).read_text()
+    assert commit not in (project / paths.REPORT).read_text()  # which is committed after it is made
     names = [entry.path for entry in client.list_artifacts(found.info.run_id, "images")]
     for direction in ("A_to_B", "B_to_A"):
         for step in (0, 6, 12):
@@ -187,6 +193,9 @@ def test_weights_of_one_training_are_scored_exported_and_trained_further(project
     assert (
         run(project, "git", "status", "--porcelain", "--", "metrics", "reports").stdout == ""
     )  # they are the same weights
+    set_params(project, {"loss.lambda_identity": 0.1})
+    assert stages_run(project, "--dry", "evaluate") == []  # what is scored was trained elsewhere: nothing is trained first
+    set_params(project, {"loss.lambda_identity": 0.5})
     set_params(project, {"evaluate.model": "models/trained", "train.init_from": "weights/mine"})
     before = pd.read_csv(project / paths.HISTORY)
     assert stages_run(project) == ["train", "evaluate", "export"]

@@ -23,11 +23,13 @@ from cyclegan.evaluation.gallery import gallery
 from cyclegan.evaluation.sets import SetScorer
 from cyclegan.models.specs import GeneratorSpec
 from cyclegan.models.weights import load_generator
-from cyclegan.pipeline import paths, scores
+from cyclegan.pipeline import paths, report, scores
 from cyclegan.pipeline.domains import RealPictures
 from cyclegan.pipeline.files import write_json
 from cyclegan.pipeline.guard import Unchanged, sole_holder
 from cyclegan.pipeline.trained import choose_weights, read_training
+from cyclegan.report.contents import Evaluation
+from cyclegan.report.page import page
 
 DIRECTIONS: dict[str, tuple[Domain, Domain]] = {"A_to_B": ("A", "B"), "B_to_A": ("B", "A")}
 
@@ -42,22 +44,25 @@ class Outcome:
         table: the scores, in the columns of `scores.COLUMNS`.
         rows: a row a test picture, of the generators that are exported.
         sheets: a gallery a direction, of the same.
+        shown: what the report chooses its pictures from, by direction.
     """
 
     table: pd.DataFrame
     rows: pd.DataFrame
     sheets: dict[str, images.Pixels]
+    shown: dict[str, report.Shown]
 
 
 def evaluate(config: Config, unchanged: Unchanged) -> None:
-    """Score the generators of `evaluate.model`; writes the scores, a row a test picture, and a gallery a direction.
+    """Score the generators of `evaluate.model`; writes scores, a row a test picture, a gallery a direction, and the report.
 
     Raises:
         UserError: no data, no generators, generators of other channels, weights asked for that were not kept, no such
             feature network, too little memory, or params, data or code that changed meanwhile.
     """
     model, root = Path(config.evaluate.model), lineage.project_root()
-    train_key = read_training(model)["train_key"]
+    training = read_training(model)
+    train_key = training["train_key"]
     if model == paths.TRAINED:  # DVC holds the result now
         _forget_checkpoints(root / paths.CHECKPOINTS / train_key)
     log_store = tracking.store_of(config.tracking, root)
@@ -76,11 +81,15 @@ def evaluate(config: Config, unchanged: Unchanged) -> None:
     side = store.open("test", "A").heights[0]
     with out_of_memory_explained({"evaluate.batch_size": config.evaluate.batch_size, "preprocess.crop_size": side}):
         outcome = _score(store, generators, sets, config, device, root / paths.FEATURES)
+    about = report.compose(
+        model, training, store.summary, subjects["model"], config.evaluate, outcome.table, outcome.rows, outcome.shown
+    )
     unchanged()
+    paths.REPORT.parent.mkdir(parents=True, exist_ok=True)
+    paths.REPORT.write_text(page(about), encoding="utf-8")
     for direction, sheet in outcome.sheets.items():
-        paths.GALLERIES[direction].parent.mkdir(parents=True, exist_ok=True)
         images.write(paths.GALLERIES[direction], sheet)
-    about = {
+    made = {
         "weights": subjects["model"],
         "pictures": {f"test_{name}": store.summary["sets"][f"test{name}"]["pictures"] for name in DOMAINS},
         "protocol": {
@@ -90,10 +99,10 @@ def evaluate(config: Config, unchanged: Unchanged) -> None:
             "test_digest": store.test_digest,
         },
     }
-    write_json(paths.EVALUATE_METRICS, about | scores.nested(outcome.table))
+    write_json(paths.EVALUATE_METRICS, made | scores.nested(outcome.table))
     scores.write(outcome.table, paths.SCORES)
     outcome.rows.to_csv(paths.PER_PICTURE, index=False, float_format="%.6g", lineterminator="\n")
-    _log(config, log_store, train_key, store.summary["source"]["name"], outcome.table)
+    _log(config, log_store, train_key, outcome.table, about)
     print(scores.as_text(outcome.table))
 
 
@@ -122,6 +131,7 @@ def _score(
     tables: dict[str, protocol.Table] = {}
     rows: list[pd.DataFrame] = []
     sheets: dict[str, images.Pixels] = {}
+    shown: dict[str, report.Shown] = {}
     for direction, (here, there) in DIRECTIONS.items():
         source, target = domains[here], domains[there]
         results = {
@@ -132,10 +142,11 @@ def _score(
         rows.append(of_pictures.assign(direction=direction))
         truth, model = target.real if store.paired_test else None, results["model"]
         sheets[direction] = gallery(source.real, model.fake, model.reconstructed, truth, config.evaluate.gallery_size)
+        shown[direction] = report.Shown(source.real, model.fake, model.reconstructed, truth)
     everything = pd.concat(rows)
     everything.insert(0, "direction", everything.pop("direction"))
     counts = {direction: len(domains[here].real) for direction, (here, _) in DIRECTIONS.items()}
-    return Outcome(scores.table(tables, counts), everything, sheets)
+    return Outcome(scores.table(tables, counts), everything, sheets, shown)
 
 
 def _check_fit(store: Store, model: Path, spec: GeneratorSpec, here: str, there: str) -> None:
@@ -153,10 +164,13 @@ def _check_fit(store: Store, model: Path, spec: GeneratorSpec, here: str, there:
         )
 
 
-def _log(config: Config, log_store: tracking.Store, train_key: str, dataset: str, table: pd.DataFrame) -> None:
-    with tracking.add_to(log_store, lineage.project_root(), train_key, f"{dataset} {train_key[:8]}") as log:
+def _log(config: Config, log_store: tracking.Store, train_key: str, table: pd.DataFrame, about: Evaluation) -> None:
+    commit = tracking.commit_of(log_store, train_key)
+    name = f"{about.source['name']} {train_key[:8]}"
+    with tracking.add_to(log_store, lineage.project_root(), train_key, name) as log:
         log.metrics({f"test/{name}": value for name, value in scores.flat(table).items()})
         settings: dict[str, Any] = tracking.flatten({"evaluate": config.evaluate.model_dump()})
         log.tags({name: str(value) for name, value in settings.items()})
         for path in (*paths.GALLERIES.values(), paths.PER_PICTURE, paths.SCORES, paths.EVALUATE_METRICS):
             log.artifact(path, "evaluation")
+        log.text(page(about, commit), paths.REPORT.name, "evaluation")

@@ -18,6 +18,7 @@ EVALUATE_METRICS = Path("metrics/evaluate.json")
 SCORES = Path("reports/scores.csv")
 PER_PICTURE = Path("reports/per_picture.csv")
 GALLERIES = {"A_to_B": Path("reports/gallery_A_to_B.png"), "B_to_A": Path("reports/gallery_B_to_A.png")}
+REPORT = Path("reports/evaluation.html")
 EXPORTED = Path("models/exported")
 EXPORT_METRICS = Path("metrics/export.json")
 

@@ -1,5 +1,6 @@
 """The scores of an evaluation as a table: a row a direction, a subject and a metric."""
 
+import math
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ COLUMNS = ["direction", "subject", "metric", "value", "se", "low", "high", "pict
 
 
 def table(tables: Mapping[str, Table], pictures: Mapping[str, int]) -> pd.DataFrame:
-    """The scores by direction, and how many pictures were translated, in COLUMNS; six significant digits, None for none."""
+    """The scores by direction, and how many pictures were translated, in COLUMNS; six significant digits, NaN for none."""
     rows = [
         (
             direction,
@@ -27,14 +28,14 @@ def table(tables: Mapping[str, Table], pictures: Mapping[str, int]) -> pd.DataFr
         for subject, scores in subjects.items()
         for metric, found in scores.items()
     ]
-    return pd.DataFrame(rows, columns=COLUMNS, dtype=object)
+    return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(COLUMNS[3:7], float))
 
 
 def nested(scores: pd.DataFrame) -> dict[str, Any]:
     """The values alone, by direction, subject and metric."""
     values: dict[str, Any] = {}
     for direction, subject, metric, value in scores[COLUMNS[:4]].itertuples(index=False):
-        values.setdefault(str(direction), {}).setdefault(str(subject), {})[str(metric)] = value
+        values.setdefault(direction, {}).setdefault(subject, {})[metric] = None if math.isnan(value) else value
     return values
 
 
@@ -43,7 +44,7 @@ def flat(scores: pd.DataFrame) -> dict[str, float]:
     values: dict[str, float] = {}
     for direction, subject, metric, value, se in scores[COLUMNS[:5]].itertuples(index=False):
         name = f"{direction}/{subject}/{metric}"
-        values |= {key: float(str(number)) for key, number in ((name, value), (f"{name}_se", se)) if number is not None}
+        values |= {key: number for key, number in ((name, value), (f"{name}_se", se)) if not math.isnan(number)}
     return values
 
 
@@ -60,12 +61,12 @@ def as_text(scores: pd.DataFrame) -> str:
         cells = rows.assign(cell=[_cell(row) for row in rows.itertuples()])
         shown = cells.pivot_table(index="metric", columns="subject", values="cell", aggfunc="first", sort=False)
         columns = list(dict.fromkeys(rows["subject"]))
-        parts.append(shown[columns].rename_axis(index=str(direction), columns=None).to_string(na_rep="-"))
+        parts.append(shown[columns].rename_axis(index=None, columns=str(direction)).to_string(na_rep="-"))
     return "\n\n".join(parts)
 
 
 def _cell(row: Any) -> str:
-    if row.value is None:
+    if math.isnan(row.value):
         return "-"
-    interval = f" [{row.low:.4g}, {row.high:.4g}]" if row.subject in GENERATORS and row.low is not None else ""
+    interval = f" [{row.low:.4g}, {row.high:.4g}]" if row.subject in GENERATORS and not math.isnan(row.low) else ""
     return f"{row.value:.4g}{interval}"

@@ -310,7 +310,8 @@ def _write_outputs(
     if config.train.keep_state:
         write_state(state, paths.TRAINED / paths.STATE, {"steps_per_epoch": plan.steps_per_epoch})
     write_json(paths.TRAINED / paths.TRAINING, about)
-    state.history.write_csv(paths.HISTORY)
+    for path in (paths.HISTORY, paths.TRAINED / paths.HISTORY.name):  # the report of a model shows how it was trained
+        state.history.write_csv(path)
     for direction_name, grid in grids.items():
         images.write(paths.SAMPLES[direction_name], grid)
     last = state.history.row(-1)
