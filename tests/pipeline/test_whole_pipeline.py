@@ -111,6 +111,14 @@ def test_the_run_holds_curves_grids_data_models_and_origin(project: Path, tmp_pa
     report = client.download_artifacts(found.info.run_id, f"evaluation/{paths.REPORT.name}", str(tmp_path))
     assert commit in Path(report).read_text()
     assert commit not in (project / paths.REPORT).read_text()  # which is committed after it is made
+    health = json.loads((project / paths.TRAIN_METRICS).read_text())["health"]
+    assert set(health) == {"A_to_B", "B_to_A", "D_A", "D_B"}
+    for name in ("A_to_B/colour_agreement", "B_to_A/hidden_information", "D_A/judged_right"):
+        curve = client.get_metric_history(found.info.run_id, f"health/{name}")
+        assert [point.step for point in curve] == [6, 12]
+        subject, check = name.split("/")
+        assert curve[-1].value == pytest.approx(health[subject][check], rel=1e-5)
+    assert found.data.metrics["health/failing"] >= 0
     names = [entry.path for entry in client.list_artifacts(found.info.run_id, "images")]
     for direction in ("A_to_B", "B_to_A"):
         for step in (0, 6, 12):

@@ -71,6 +71,7 @@ def train(log: recorder.TrainingRecorder, steps: range, measured: range = range(
         log.curve({"epoch": 1.0, "loss/x": step / 10, "lr": 0.1}, step)
         if step % 2 == 0:
             log.curve({"val/cycle_A": step / 7, "val/cycle_B": step / 9}, step)
+            log.curve({"health/failing": 0.0, "health/A_to_B/copying": step / 11}, step)
             log.samples(step, {"A_to_B": GRID + step, "B_to_A": GRID - step})
     for number in measured:
         log.outbox.add("system", values={sender.SYSTEM: number, "system/memory": -number}, time=1_000_000 + number)

@@ -103,6 +103,7 @@ def test_everything_is_there_once(root: Path, generator: Path) -> None:
     metrics = run["metrics"]
     assert metrics["loss/x"] == curve(range(1, 6))
     assert metrics["val/cycle_A"] == [(step, step / 7) for step in (2, 4)]
+    assert metrics["health/A_to_B/copying"] == [(step, step / 11) for step in (2, 4)]
     assert metrics[sender.SYSTEM] == [(number, number) for number in range(4)]
     assert metrics["test/x"] == [(0, 1.5)]
     assert run["tags"]["evaluate.weights"] == "raw"
@@ -352,7 +353,7 @@ def test_a_store_that_stays_away_costs_a_while_and_a_line_that_says_what_waits(
     assert "Connection refused" in warning
     assert len(waiting(root)) == 1
     assert str(waiting(root)[0]) in last
-    assert re.search(r"^7 records .* `cyclegan sync` sends them", last)
+    assert re.search(r"^8 records .* `cyclegan sync` sends them", last)
     assert runs(root) == []
 
 

@@ -1,7 +1,7 @@
 """The loop: interrupted and continued is as good as undisturbed, and whoever watches is told."""
 
 from collections.abc import Callable
-from contextlib import nullcontext
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from test_checkpoint import assert_equal
 from cyclegan import images
 from cyclegan.config import Config
 from cyclegan.errors import Interrupted, UserError
+from cyclegan.models.networks import Networks
 from cyclegan.training import checkpoint, schedule
 from cyclegan.training.checkpoint import checkpoints, restore_checkpoint
 from cyclegan.training.execution import Execution
@@ -34,6 +35,7 @@ class Watcher:
         self.windows: list[Row] = []
         self.validations: list[tuple[int, float, float]] = []
         self.grids: dict[int, dict[str, images.Pixels]] = {}
+        self.examined: list[int] = []
 
     def progress(self, step: int, epoch: int, terms: Row) -> None:
         self.progresses.append((step, epoch, terms))
@@ -46,6 +48,9 @@ class Watcher:
 
     def samples(self, step: int, grids: dict[str, images.Pixels]) -> None:
         self.grids[step] = grids
+
+    def examine(self, step: int, networks: Networks, precision: AbstractContextManager[None]) -> None:
+        self.examined.append(step)
 
 
 def never() -> None:
@@ -192,6 +197,7 @@ def test_the_observer_receives_samples_of_the_generators_as_they_are(
 ) -> None:
     state, watcher = undisturbed
     assert list(watcher.grids) == [0, 5, 9]
+    assert watcher.examined == [5, 9]  # not before the first step
     for grids in watcher.grids.values():
         assert list(grids) == ["A_to_B", "B_to_A"]
     columns = {"real": data.samples.real_B}

@@ -28,6 +28,7 @@ from cyclegan.config.values import (
 )
 
 STRIDES = {"resnet_6blocks": 4, "resnet_9blocks": 4, "unet_128": 128, "unet_256": 256}  # netG: sides are multiples, in px
+HealthCheck = Literal["colour_agreement", "copying", "output_variance", "hidden_information", "judged_right"]
 
 
 class Section(BaseModel):
@@ -244,6 +245,7 @@ class RuntimeConfig(Section):
     compile: Literal["auto", "always", "never"]
     log_every_steps: Count
     sample_every_steps: Count
+    ignored_checks: list[HealthCheck]
     checkpoint_every_seconds: Annotated[float, Field(gt=0, le=1e9)]
 
 

@@ -1,6 +1,7 @@
 """Stage train: the networks are trained from data/prepared, resumably, under one MLflow run."""
 
 import json
+from contextlib import AbstractContextManager
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,11 +16,13 @@ from cyclegan.data.store import Store
 from cyclegan.device import Precision, choose_precision, make_deterministic, out_of_memory_explained
 from cyclegan.errors import Abandoned, Interrupted, UserError
 from cyclegan.models import weights as model_weights
+from cyclegan.models.networks import Networks
 from cyclegan.models.specs import Weights, discriminator_spec, generator_spec
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.continuation import continue_finished
 from cyclegan.pipeline.files import write_json
 from cyclegan.pipeline.guard import Unchanged, sole_holder
+from cyclegan.pipeline.health import Examiner, make_probe, summary
 from cyclegan.pipeline.pictures import Pictures
 from cyclegan.pipeline.signals import StopRequest, graceful_stop
 from cyclegan.training import schedule
@@ -100,11 +103,13 @@ def train(config: Config, unchanged: Unchanged) -> None:
         try:
             if revision.dirty:
                 log.text(revision.diff, "uncommitted.diff")
-            observer = _Observer(log, progress)
+            examiner = Examiner(make_probe(pictures.loader, config, device), config, total, log)
+            observer = _Observer(log, progress, examiner)
             with _program(config, state, pictures, device, execution, group) as program:
                 _fit(state, program, pictures, config, observer, checkpoints, stop)
             unchanged()
-            _write_outputs(state, pictures.samples.draw(state, program.mode.precision), plan, store, config, key)
+            health = examiner.examine(state.step, state.networks, program.mode.precision)
+            _write_outputs(state, pictures.samples.draw(state, program.mode.precision), health, plan, store, config, key)
             for path in (paths.HISTORY, *paths.SAMPLES.values()):
                 log.artifact(path)
             status = "FINISHED"
@@ -237,12 +242,14 @@ class _Nobody:
 
     def samples(self, step: int, grids: dict[str, images.Pixels]) -> None: ...
 
+    def examine(self, step: int, networks: Networks, precision: AbstractContextManager[None]) -> None: ...
+
 
 class _Observer:
     """Passes what happens in training on to the screen and to MLflow."""
 
-    def __init__(self, log: tracking.TrainingRecorder, printer: ProgressPrinter) -> None:
-        self.log, self.printer = log, printer
+    def __init__(self, log: tracking.TrainingRecorder, printer: ProgressPrinter, examiner: Examiner) -> None:
+        self.log, self.printer, self.examiner = log, printer, examiner
 
     def progress(self, step: int, epoch: int, terms: Row) -> None:
         self.printer.show(step, epoch, terms)
@@ -258,6 +265,9 @@ class _Observer:
 
     def samples(self, step: int, grids: dict[str, images.Pixels]) -> None:
         self.log.samples(step, grids)
+
+    def examine(self, step: int, networks: Networks, precision: AbstractContextManager[None]) -> None:
+        self.examiner.examine(step, networks, precision)
 
 
 def _params(config: Config) -> dict[str, object]:
@@ -283,7 +293,13 @@ def _tags(config: Config, store: Store, state: TrainState, revision: lineage.Rev
 
 
 def _write_outputs(
-    state: TrainState, grids: dict[str, images.Pixels], plan: Plan, store: Store, config: Config, key: str
+    state: TrainState,
+    grids: dict[str, images.Pixels],
+    health: dict[str, float],
+    plan: Plan,
+    store: Store,
+    config: Config,
+    key: str,
 ) -> None:
     trained: dict[Weights, dict[str, nn.Module]] = {"raw": state.networks.generators(), "ema": state.average}
     for weights, generators in trained.items():
@@ -320,4 +336,5 @@ def _write_outputs(
     if state.validation:
         cycle_A, cycle_B = state.validation[-1]
         metrics["validation"] = {"cycle_A": float(f"{cycle_A:.6g}"), "cycle_B": float(f"{cycle_B:.6g}")}
+    metrics["health"] = summary(health)
     write_json(paths.TRAIN_METRICS, metrics)

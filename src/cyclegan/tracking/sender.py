@@ -25,7 +25,7 @@ PATIENCE_SECONDS = 10.0  # how long a stage waits at its end for a store that is
 STUCK_SECONDS = 90.0  # how long it waits for one that neither takes anything nor says that it is away
 RECORDS = 50  # sent at once, if not more than ...
 METRICS = 900  # ... so many metrics; MLflow takes 1000
-CURVES = ("epoch", "val/cycle_A")  # the first of the curves that go together: of training, of its validation
+CURVES = ("epoch", "val/cycle_A", "health/failing")  # the first of those that go together: training, validation, health
 SYSTEM = "system/cpu_utilization_percentage"
 # How MLflow's log_image names a picture of a step, and a small copy of it; the UI reads these names.
 PICTURE = re.compile(r"images/((.+)\+step\+(\d+)\+.+)\.png")

@@ -39,6 +39,9 @@ class Observer(Protocol):
     def samples(self, step: int, grids: dict[str, images.Pixels]) -> None:
         """Sample grids by direction, every `runtime.sample_every_steps` steps and at the end."""
 
+    def examine(self, step: int, networks: Networks, precision: AbstractContextManager[None]) -> None:
+        """Look at the networks, without changing them, whenever there are samples of a trained step."""
+
 
 class Samples:
     """Fixed held-out pictures, real | translated | reconstructed | identity, a row a picture."""
@@ -146,6 +149,7 @@ def fit(
                 read_losses()
             if state.step % sample_every == 0 or finished:
                 observer.samples(state.step, samples.draw(state, precision))
+                observer.examine(state.step, state.networks, precision)
             if save_due or finished or signal_number is not None:
                 saver.save(state)
             if signal_number is not None and not finished:
