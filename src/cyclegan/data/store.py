@@ -171,6 +171,12 @@ class Store:
         return str(self.summary["digest"])
 
     @property
+    def test_digest(self) -> str:
+        """SHA-256 of the pixels of both test sets: scores of other test pictures are other scores."""
+        digests = [self.summary["files"][f"test{domain}.u8"] for domain in ("A", "B")]
+        return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
+
+    @property
     def paired_test(self) -> bool:
         """Whether picture i of testA and picture i of testB are a true pair."""
         return bool(self.summary["source"]["paired_test"])
