@@ -205,7 +205,11 @@ def reads_of_download() -> set[str]:
 def test_every_parameter_read_is_declared_and_every_declared_one_is_read(workspace: Path) -> None:
     from cyclegan.pipeline import evaluate, export, preprocess, train
 
-    for_keys_of_their_own = {"loss.gan_mode": "wgangp", "schedule.lr_policy": "step"}  # lambda_gp, lr_decay_epochs
+    for_keys_of_their_own: dict[str, Any] = {
+        "loss.gan_mode": "wgangp",
+        "schedule.lr_policy": "step",
+    }  # lambda_gp, lr_decay_epochs
+    for_keys_of_their_own |= {"export.register": True}  # registered_model, champion_metric
     set_params(workspace, for_keys_of_their_own | {"schedule.n_epochs": 1, "schedule.n_epochs_decay": 0})
     settings = config.load(Path("params.yaml"))
     everything: set[str] = set()

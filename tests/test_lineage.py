@@ -264,3 +264,42 @@ def test_an_output_is_fetched_as_a_commit_has_it(project: Path, tmp_path: Path) 
     shutil.rmtree(project / ".dvc/cache")
     assert not lineage.fetch(project, old, Path("made/weights"), tmp_path / "gone")
     assert not (tmp_path / "gone").exists()
+
+
+def test_a_commit_has_many_names_and_an_experiment_may_have_several_commits(project: Path) -> None:
+    first = run(project, "git", "rev-parse", "HEAD").stdout.strip()
+    (project / "new.py").write_text("")
+    second = git_commit(project, "two")
+    run(project, "git", "tag", "-a", "v1", "-m", "annotated", first)
+    run(project, "git", "update-ref", f"refs/exps/{first[:2]}/{first[2:]}/try-1", second)
+    run(project, "git", "update-ref", f"refs/exps/{first[:2]}/{first[2:]}/twice", first)
+    run(project, "git", "update-ref", f"refs/exps/{second[:2]}/{second[2:]}/twice", second)
+    for name in ("HEAD", "main", second, second[:8], "try-1"):
+        assert lineage.commits_named(project, name) == [second]
+    for name in ("HEAD~1", "v1", "main^"):
+        assert lineage.commits_named(project, name) == [first]
+    assert lineage.commits_named(project, "twice") == sorted([first, second])
+    for name in ("nothing", "try", "-1", "--all", "", "HEAD~5", "HEAD:params.yaml", "a b", "x\ny"):
+        assert lineage.commits_named(project, name) == []
+
+
+def test_files_are_read_as_a_commit_has_them_also_below_the_top_of_a_repository(tmp_path: Path) -> None:
+    project = tmp_path / "repository/project"
+    project.mkdir(parents=True)
+    run(project.parent, "git", "init", "-q", "-b", "main")
+    (project / "picture").write_bytes(b"\x00\xff\r\n")
+    first = git_commit(project.parent, "a subject\n\nand a body")
+    (project / "picture").write_bytes(b"new")
+    assert lineage.file_at(project, first, Path("picture")) == b"\x00\xff\r\n"
+    assert lineage.file_at(project, first, Path("nothing")) is None
+    assert lineage.subject_line(project, first) == "a subject"
+
+
+def test_the_first_commit_that_holds_a_text_is_found(project: Path) -> None:
+    (project / "metrics").mkdir()
+    commits = []
+    for key in ("abc", "def", "abc"):
+        (project / "metrics/train.json").write_text(key)
+        commits.append(git_commit(project, key))
+    for key, commit in (("abc", commits[0]), ("def", commits[1]), ("ghi", None)):
+        assert lineage.first_commit_with(project, key, Path("metrics/train.json")) == commit

@@ -2,7 +2,7 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -211,6 +211,56 @@ def sync() -> None:
     if problems:
         _fail("MLflow did not take everything:\n" + "\n".join(f"  {problem}" for problem in problems))
     print("what stages left behind is sent")
+
+
+@app.command()
+def compare(
+    names: Annotated[
+        list[str],
+        typer.Argument(metavar="WHAT WHAT...", help="Commits, branches, tags, experiments, `workspace`, or runs' ids."),
+    ],
+    html: Annotated[Path | None, typer.Option(help="Write a page with the galleries, too.")] = None,
+    metric: Annotated[list[str] | None, typer.Option(help="Only this score; may be given several times.")] = None,
+    direction: Annotated[Literal["A_to_B", "B_to_A"] | None, typer.Option(help="Only this direction.")] = None,
+) -> None:
+    """Compare commits and MLflow runs: parameters that differ, scores with their errors, galleries (--html)."""
+    if len(names) < 2:
+        raise typer.BadParameter("give two or more to compare, such as HEAD~1 and HEAD")
+    from cyclegan import lineage
+    from cyclegan.pipeline.compare import compare_all
+    from cyclegan.report import comparison, comparison_screen
+
+    try:
+        found = compare_all(
+            names, lineage.project_root(), metric or (), (direction,) if direction else comparison.DIRECTIONS
+        )
+        comparison_screen.show(found)
+        if html is not None:
+            html.parent.mkdir(parents=True, exist_ok=True)
+            html.write_text(comparison.page(found), encoding="utf-8")
+            print(f"as a page: {html}")
+    except UserError as error:
+        _fail(str(error))
+    except OSError as error:
+        _fail(f"cannot write {html}: {error.strerror}; give another --html")
+
+
+@app.command()
+def register(
+    model: Annotated[Path, typer.Option(help="The folder of both generators.")] = Path("models/exported"),
+    name: Annotated[str | None, typer.Option(help="Instead of export.registered_model.")] = None,
+    metric: Annotated[str | None, typer.Option(help="Instead of export.champion_metric.")] = None,
+    params: ParamsFile = Path("params.yaml"),
+) -> None:
+    """Register the exported generators in MLflow; the champion is replaced only where the score shows a better one."""
+    from cyclegan import config
+    from cyclegan.pipeline import registration
+
+    try:
+        lines = registration.register(config.load(params), model, name, metric)
+    except UserError as error:
+        _fail(str(error))
+    print(*lines, sep="\n")
 
 
 @app.command("show-batch")

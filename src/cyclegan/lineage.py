@@ -19,6 +19,7 @@ PREPARED = "data/prepared"  # the dependency of training that is data; dataset.j
 FIRST_WEIGHTS = "${train.init_from}"  # the one that a parameter names
 TEMPLATE = re.compile(r"\$\{([\w.]+)\}")
 CODE = ("src/", "stages/")
+EXPERIMENTS = "refs/exps/"  # then two and 38 digits of the commit an experiment hangs from, and its name
 LAUNCHER = "launcher"  # of the section train: how many processes compute, which is another rounding, not another training
 
 
@@ -188,6 +189,39 @@ def fetch(workspace: Path, commit: str, path: Path, target: Path) -> bool:
     command = [sys.executable, "-m", "dvc", "get", str(workspace), path.as_posix(), *options]
     done = subprocess.run(command, cwd=workspace, capture_output=True, check=False)
     return done.returncode == 0 and target.is_file()
+
+
+def commits_named(workspace: Path, name: str) -> list[str]:
+    """The commits that a name stands for: a hash, branch, tag or HEAD~1, else an experiment of DVC.
+
+    Experiments of one name may hang from several commits; any other name is of one commit.
+    """
+    if name.startswith("-"):  # git would take it for an option
+        return []
+    found = _git(workspace, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+    if found:
+        return [found]
+    experiments = _git(workspace, "for-each-ref", "--format=%(objectname) %(refname)", EXPERIMENTS) or ""
+    named = [line.split(" ", 1) for line in experiments.splitlines()]
+    return sorted({commit for commit, ref in named if ref.split("/", 4)[-1] == name})
+
+
+def subject_line(workspace: Path, commit: str) -> str:
+    """The first line of a commit's message."""
+    return _git(workspace, "log", "-1", "--format=%s", commit) or ""
+
+
+def file_at(workspace: Path, commit: str, path: Path) -> bytes | None:
+    """A file that git keeps, as it is in a commit; None where it has none."""
+    command = ["git", "show", f"{commit}:./{path.as_posix()}"]
+    done = subprocess.run(command, cwd=workspace, capture_output=True, check=False)
+    return done.stdout if done.returncode == 0 else None
+
+
+def first_commit_with(workspace: Path, text: str, path: Path) -> str | None:
+    """The first commit, on the way here, in which a file holds a text; None where there is none."""
+    found = _git(workspace, "log", "--reverse", "--format=%H", f"-S{text}", "--", path.as_posix()) or ""
+    return next(iter(found.split()), None)
 
 
 def _git(workspace: Path, *arguments: str) -> str | None:

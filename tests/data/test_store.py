@@ -117,6 +117,16 @@ def test_digest_is_the_same_for_the_same_pictures_and_changes_with_any_pixel(tmp
     assert len(digests) == 13
 
 
+def test_the_digest_of_the_test_pictures_changes_with_their_pixels_alone(tmp_path: Path) -> None:
+    first = write(tmp_path / "first", mixed())
+    for number, picture in enumerate(mixed()):
+        pictures = mixed()
+        pictures[number].pixels.reshape(-1)[0] ^= 1
+        changed = write(tmp_path / f"changed{number}", pictures)
+        assert changed.digest != first.digest
+        assert (changed.test_digest != first.test_digest) == (picture.picture.split == "test")
+
+
 def test_digest_changes_with_the_order_and_the_names(tmp_path: Path) -> None:
     pixels = [np.full((2, 2, 3), level, np.uint8) for level in (0, 255)]
     digests = {

@@ -362,6 +362,8 @@ def test_a_server_away_for_three_stages_gets_one_whole_run_from_sync(
     project: Path, undisturbed: Path, server: Server
 ) -> None:
     for stage in ("train", "evaluate", "export"):
+        if stage == "export":
+            set_params(project, {"export.register": True})
         done = run(project, sys.executable, f"stages/{stage}.py", MLFLOW_TRACKING_URI=server.uri)
         assert done.stdout.count(f"warning: MLflow at {server.uri}: ") == 1
         assert done.stdout.count("`cyclegan sync` sends them") == 1
@@ -371,6 +373,8 @@ def test_a_server_away_for_three_stages_gets_one_whole_run_from_sync(
         if stage == "train":
             assert outputs(project) == outputs(undisturbed)
             assert changed(project) == []
+    assert done.stdout.count(f"warning: MLflow at {server.uri} cannot be used: it does not answer") == 1
+    assert "the generators are not registered: `cyclegan register` does it later" in done.stdout
     assert len(waiting(project)) == 3
     refused = run(project, *SYNC, check=False)
     assert refused.returncode == 1
@@ -391,6 +395,12 @@ def test_a_server_away_for_three_stages_gets_one_whole_run_from_sync(
     assert models == [("G_AB", ready), ("G_BA", ready)]
     files = {file.name for file in (server.folder / "artifacts").rglob("*") if file.is_file()}
     assert {"MLmodel", "README.md", "export.json", "per_picture.csv", "gallery_A_to_B.png", "history.csv"} <= files
+    said = run(project, "cyclegan", "register", MLFLOW_TRACKING_URI=server.uri).stdout
+    assert said.startswith("registered shapes_A_to_B version 1 and shapes_B_to_A version 1\nchampion: kid_x1000_test is ")
+    with closing(sqlite3.connect(server.folder / "mlflow.db")) as database:
+        assert database.execute("select alias, version from registered_model_aliases").fetchall() == [("champion", 1)] * 2
+        models = database.execute("select 'models:/' || model_id from logged_models").fetchall()
+        assert sorted(database.execute("select source from model_versions").fetchall()) == sorted(models)  # none anew
 
 
 @pytest.mark.complete

@@ -67,7 +67,7 @@ def test_every_output_is_there_and_readable(project: Path) -> None:
         assert scores[direction]["copy_input"]["cycle_l1"] == 0
         assert scores[direction]["model"]["pair_l1"] > 0
         assert scores[direction]["model"]["fid_clean_test"] > 0
-    assert scores["protocol"]["sets"] == ["fid_clean", "kid"]
+    assert scores["protocol"]["features"] == "inception_2015"
     assert len(pd.read_csv(project / paths.PER_PICTURE)) == 8
     table = pd.read_csv(project / paths.SCORES)
     model = table[table["subject"] == "model"].set_index(["direction", "metric"])

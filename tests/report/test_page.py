@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 import re
 import tomllib
 from html.parser import HTMLParser
@@ -376,5 +377,8 @@ def test_an_installed_package_holds_the_files_that_the_page_is_made_of() -> None
     folder = ROOT / "src/cyclegan/report"
     packaged = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     others = {path.name for path in folder.iterdir() if path.is_file() and path.suffix != ".py"}
-    assert set(packaged["cyclegan.report"]) == others == {"page.html", "page.css", "page.js"}
+    assert others == {f"{name}.{kind}" for name, kind in itertools.product(("page", "comparison"), ("html", "css"))} | {
+        "page.js"
+    }
+    assert packaged == {"cyclegan": ["report/*.html", "report/*.css", "report/*.js"]}
     assert Path(curves.__file__).parent == folder

@@ -1,6 +1,6 @@
 """The typed, frozen mirror of params.yaml. Nothing else reads YAML parameters."""
 
-from cyclegan.config.load import load, parse, read
+from cyclegan.config.load import load, parse, read, read_bytes
 from cyclegan.config.schema import Config
 from cyclegan.config.sections import (
     STRIDES,
@@ -37,6 +37,7 @@ __all__ = [
     "load",
     "parse",
     "read",
+    "read_bytes",
     "smallest_judged",
     "smallest_side",
     "smallest_translated",

@@ -37,16 +37,22 @@ def read(path: Path) -> object:
     try:
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
-        if len(data) > MOST_BYTES:
-            raise UserError(f"{path} has more than {MOST_BYTES:,} bytes, so it is no parameter file; give another")
-        return yaml.load(data.decode(), Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}; run from the project's folder") from None
+    return read_bytes(data, str(path))
+
+
+def read_bytes(data: bytes, name: str) -> object:
+    """What the bytes of a YAML file hold, as `read`; `name` is the name that errors give."""
+    if len(data) > MOST_BYTES:
+        raise UserError(f"{name} has more than {MOST_BYTES:,} bytes, so it is no parameter file; give another")
+    try:
+        return yaml.load(data.decode(), Loader=_UniqueKeyLoader)  # noqa: S506 - a SafeLoader
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+        raise UserError(f"{name} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         said = "it is nested too deep" if isinstance(error, RecursionError) else str(error)[:MOST_LETTERS]
-        raise UserError(f"{path} is not valid YAML: {said}; compare it with `git diff {path}`") from None
+        raise UserError(f"{name} is not valid YAML: {said}; compare it with `git diff {name}`") from None
 
 
 def parse(raw: object, file: str) -> Config:

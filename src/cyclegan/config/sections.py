@@ -4,6 +4,7 @@ The comments in params.yaml are the users' documentation of each key; a `descrip
 error message adds to the range.
 """
 
+import warnings
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
@@ -226,9 +227,23 @@ class EvaluateConfig(Section):
     gallery_size: Count
 
 
-class ExportConfig(Section):
-    opset: Annotated[int, Field(ge=18, le=24)]
-    tolerance: Annotated[float, Field(gt=0, le=2, description="outputs lie in [-1, 1]")]
+with warnings.catch_warnings():
+    warnings.simplefilter("ignore")  # of pydantic's: all abstract classes, too, have a `register`
+
+    class ExportConfig(Section):
+        opset: Annotated[int, Field(ge=18, le=24)]
+        tolerance: Annotated[float, Field(gt=0, le=2, description="outputs lie in [-1, 1]")]
+        register: bool = Field()  # without a value given here, the other `register` would be its default
+        registered_model: Annotated[
+            str | None,
+            Field(
+                pattern=r"^[A-Za-z0-9][A-Za-z0-9 ._-]{0,99}$",
+                description="letters, digits, spaces, . _ and -; null takes the name of the data",
+            ),
+        ]
+        champion_metric: Annotated[
+            str, Field(pattern="^[a-z][a-z0-9_]{0,99}$", description="the name of a score, such as kid_x1000_test")
+        ]
 
 
 class TrackingConfig(Section):

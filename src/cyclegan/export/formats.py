@@ -15,6 +15,7 @@ from torch import nn
 from torch.export import Dim
 
 from cyclegan.models.networks import any_size
+from cyclegan.models.specs import GeneratorSpec
 
 ONNX_FILE = "generator.onnx"
 PROGRAM_FILE = "generator.pt2"
@@ -46,6 +47,11 @@ class Shape:
         batch = Dim("batch", min=1, max=LARGEST)
         rows, columns = (Dim(name, min=self.smallest // self.stride, max=LARGEST) for name in ("rows", "columns"))
         return {0: batch, 2: self.stride * rows, 3: self.stride * columns}
+
+
+def shape_of(spec: GeneratorSpec) -> Shape:
+    """What the generator that a spec describes takes."""
+    return Shape(spec.channels_in, spec.stride, spec.smallest)
 
 
 def export_program(network: nn.Module, shape: Shape, path: Path) -> None:

@@ -93,7 +93,6 @@ def evaluate(config: Config, unchanged: Unchanged) -> None:
         "weights": subjects["model"],
         "pictures": {f"test_{name}": store.summary["sets"][f"test{name}"]["pictures"] for name in DOMAINS},
         "protocol": {
-            "sets": list(config.evaluate.protocols),
             "features": config.evaluate.feature_network,
             "features_digest": network.digest,
             "test_digest": store.test_digest,

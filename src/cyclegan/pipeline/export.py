@@ -10,10 +10,10 @@ from cyclegan.errors import UserError
 from cyclegan.evaluation import catalogue
 from cyclegan.export import parity
 from cyclegan.export.card import model_card
-from cyclegan.export.formats import ONNX_FILE, PROGRAM_FILE, Shape, export_onnx, export_program
+from cyclegan.export.formats import ONNX_FILE, PROGRAM_FILE, export_onnx, export_program, shape_of
 from cyclegan.models.specs import GeneratorSpec
 from cyclegan.models.weights import load_generator, save
-from cyclegan.pipeline import paths
+from cyclegan.pipeline import paths, registration
 from cyclegan.pipeline.files import fresh_folder, put_in_place, read_json, write_json
 from cyclegan.pipeline.guard import Unchanged
 from cyclegan.pipeline.trained import read_training
@@ -22,15 +22,17 @@ CARD = "README.md"
 
 
 def export(config: Config, unchanged: Unchanged) -> None:
-    """Write models/exported, and log the generators to the MLflow run as models.
+    """Write models/exported, log the generators to the MLflow run as models, and register them if `export.register`.
 
     Raises:
-        UserError: an exported program differs from the network by more than `export.tolerance`, or params, the model or
-            code changed meanwhile.
+        UserError: an exported program differs from the network by more than `export.tolerance`; `export.champion_metric`
+            cannot decide; or params, the model or code changed meanwhile.
     """
     log_store, root = tracking.store_of(config.tracking, lineage.project_root()), lineage.project_root()
     model = Path(config.evaluate.model)
     scores, training = read_json(paths.EVALUATE_METRICS), read_training(model)
+    if config.export.register:
+        registration.check_metric(registration.read_outcome(config, scores), config.export.champion_metric)
     cpu = torch.device("cpu")
     folder = fresh_folder(paths.EXPORTED)
     differences: dict[str, dict[str, float]] = {}
@@ -40,7 +42,7 @@ def export(config: Config, unchanged: Unchanged) -> None:
         network.to(memory_format=torch.contiguous_format)  # as the files store them
         specs[name] = spec
         save(folder / name, network.state_dict(), spec)
-        shape = _shape(spec)
+        shape = shape_of(spec)
         export_onnx(network, shape, config.export.opset, folder / name / ONNX_FILE)
         export_program(network, shape, folder / name / PROGRAM_FILE)
         differences[name] = {
@@ -69,13 +71,18 @@ def export(config: Config, unchanged: Unchanged) -> None:
     commit = tracking.commit_of(log_store, train_key)
     with tracking.add_to(log_store, root, train_key, f"{dataset} {train_key[:8]}") as log:
         for name, spec in specs.items():
-            log.generator(paths.EXPORTED / name, _shape(spec).example_side)
+            log.generator(paths.EXPORTED / name, shape_of(spec).example_side)
         log.text(model_card(specs, training, scores, meanings, differences, config.export.opset, commit), CARD, "export")
         log.artifact(paths.EXPORT_METRICS, "export")
+    if config.export.register:
+        _register(config)
 
 
-def _shape(spec: GeneratorSpec) -> Shape:
-    return Shape(spec.channels_in, spec.stride, spec.smallest)
+def _register(config: Config) -> None:
+    try:
+        print(*registration.register(config), sep="\n")
+    except tracking.AwayError as error:  # all that the stage makes is there, and none of it depends on the registry
+        print(f"warning: {error}; the generators are not registered: `cyclegan register` does it later")
 
 
 def _pictures(spec: GeneratorSpec, size: tuple[int, int, int]) -> torch.Tensor:

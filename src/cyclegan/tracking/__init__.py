@@ -2,18 +2,27 @@
 
 from cyclegan.tracking.reach import trouble
 from cyclegan.tracking.recorder import Recorder, TrainingRecorder, add_to, start_training
+from cyclegan.tracking.registry import Present, Registered, Verdict, register
+from cyclegan.tracking.runs import AwayError, Run, find_run
 from cyclegan.tracking.sender import sync
 from cyclegan.tracking.store import KEY_TAG, Store, commit_of, run_tags, store_of
 from cyclegan.tracking.values import flatten
 
 __all__ = [
     "KEY_TAG",
+    "AwayError",
+    "Present",
     "Recorder",
+    "Registered",
+    "Run",
     "Store",
     "TrainingRecorder",
+    "Verdict",
     "add_to",
     "commit_of",
+    "find_run",
     "flatten",
+    "register",
     "run_tags",
     "start_training",
     "store_of",

@@ -6,15 +6,13 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from uuid import uuid4
 
-import torch
 from PIL import Image
 
-from cyclegan import randomness
-from cyclegan.models.networks import any_size
-from cyclegan.models.weights import load_generator
+from cyclegan.tracking.generators import log_generator
 from cyclegan.tracking.outbox import BusyError, Outbox, Record, left_behind, say
 from cyclegan.tracking.store import Connection, Store, WaitsError, connect
 from cyclegan.tracking.values import TAG_LENGTH, shorten, without_password
@@ -131,50 +129,9 @@ class Delivery:
         self.to.client.set_tag(self.to.run_id, PICTURES_TAG, "True")
 
     def _generator(self, record: Record) -> None:
-        """Log a generator as an MLflow model whose batch, height and width are free.
-
-        MLflow's `log_model` in its single steps: it cannot go on with a model where an earlier attempt was cut.
-        """
-        import mlflow.pytorch
-        from mlflow.entities import LoggedModelOutput, Metric
-        from mlflow.models import Model, ModelSignature
-        from mlflow.types import Schema, TensorSpec
-
-        client, run_id = self.to.client, self.to.run_id
         with self._files(record) as files:
-            if not files:
-                return
-            network, spec = load_generator(files[0].parent, torch.device("cpu"))
-        tags = {"record": record["attached"]}
-        run, experiment_id = client.get_run(run_id), self.to.experiment_id
-        model = next(iter(client.search_logged_models([experiment_id], f"tags.record = '{tags['record']}'")), None)
-        if model is None:
-            model = client.create_logged_model(experiment_id, spec.direction, run_id, tags, run.data.params)
-        if model.status == "READY":
-            return
-        side = record["example_side"]
-        noise = randomness.generator(0, "example").random((2, spec.channels_in, side, side), dtype="float32")
-        example = 2 * noise - 1
-        with torch.no_grad():
-            shapes = [(-1, pictures.shape[1], -1, -1) for pictures in (example, network(torch.from_numpy(example)))]
-        inputs, outputs = (Schema([TensorSpec(example.dtype, shape)]) for shape in shapes)
-        with tempfile.TemporaryDirectory() as folder, any_size():
-            mlflow.pytorch.save_model(
-                network,
-                f"{folder}/model",
-                mlflow_model=Model(model.artifact_location, run_id, model_uuid=model.model_id, model_id=model.model_id),
-                input_example=example,  # of a tensor MLflow would make no python_function
-                signature=ModelSignature(inputs=inputs, outputs=outputs),
-                pip_requirements=[f"torch=={torch.__version__.partition('+')[0]}"],
-                serialization_format="pt2",
-            )
-            client.log_model_artifacts(model.model_id, f"{folder}/model")
-        if model.model_id not in [output.model_id for output in (run.outputs.model_outputs if run.outputs else ())]:
-            client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
-        scores = [client.get_metric_history(run_id, name)[-1] for name in run.data.metrics if name.startswith("test/")]
-        of_model = [Metric(s.key, s.value, s.timestamp, s.step, model.model_id, run_id=run_id) for s in scores]
-        client.log_batch(run_id, metrics=of_model)
-        client.finalize_logged_model(model.model_id, "READY")
+            if files:
+                log_generator(self.to, files[0].parent, record["attached"], record["example_side"])
 
 
 class Sender:
@@ -275,10 +232,35 @@ def _send(outbox: Outbox, store: Store, away: dict[Store, Exception]) -> None:
 
 
 def _connect(outbox: Outbox) -> Connection:
-    about = outbox.about
-    waiting = [other for _, other in left_behind(outbox.folder.parents[1]) if other["training_id"] is not None]
+    return _connect_as(outbox.about, outbox.folder.parents[1])
+
+
+def _connect_as(about: Record, root: Path) -> Connection:
+    waiting = [other for _, other in left_behind(root) if other["training_id"] is not None]
     waits = any(other["train_key"] == about["train_key"] and other["store"] == about["store"] for other in waiting)
     return connect(Store(**about["store"]), about, training_waits=waits)
+
+
+def connect_to_finished(store: Store, root: Path, train_key: str, name: str) -> Connection:
+    """The run of a training that is over, once all that waits for the store is sent; made under `name` where none is.
+
+    Raises:
+        MlflowException, OSError: the store cannot be reached or used.
+        WaitsError: another process still sends the training's own log.
+    """
+    away = _send_left_behind(root, store)[1]
+    if away:
+        raise away[store]
+    return _connect_as(
+        {
+            "training_id": None,
+            "train_key": train_key,
+            "name": name,
+            "store": asdict(store),
+            "time": int(1000 * time.time()),
+        },
+        root,
+    )
 
 
 def explain(error: BaseException) -> str:

@@ -28,6 +28,7 @@ LOCK_SECONDS = 60
 SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",  # with the password in it
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",  # at once, for a connection that lay idle; MLflow's own: 7, over minutes
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "20",  # seconds; MLflow's own: 120
 }
@@ -137,11 +138,11 @@ def run_tags(store: Store, run_id: str) -> dict[str, str] | None:
     return None
 
 
-def _open(store: Store) -> tuple["MlflowClient", str]:
+def client_of(store: Store) -> "MlflowClient":
+    """A client that gives up soon and says nothing; where there is no database it makes one."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
     from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
 
     for noisy in ("mlflow", "alembic", "urllib3"):
         logging.getLogger(noisy).setLevel(logging.CRITICAL)  # what they log of trouble, they raise as well
@@ -149,9 +150,15 @@ def _open(store: Store) -> tuple["MlflowClient", str]:
         from mlflow.store.db import utils
 
         utils.MAX_RETRY_COUNT = 2  # MLflow's own 10 take minutes
+    return MlflowClient(store.uri, store.uri)
+
+
+def _open(store: Store) -> tuple["MlflowClient", str]:
+    from mlflow.exceptions import MlflowException
+
     Path(store.lock).parent.mkdir(parents=True, exist_ok=True)
     with FileLock(store.lock, timeout=LOCK_SECONDS):  # several processes creating one database at once fail
-        client = MlflowClient(store.uri)
+        client = client_of(store)
         found = client.get_experiment_by_name(store.experiment)
         if found is None:
             tags = {KIND_TAG: "custom_model_development"}

@@ -1,0 +1,154 @@
+"""`cyclegan compare`: commits and runs side by side, as git and MLflow have them."""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cyclegan import config as configuration
+from cyclegan import lineage, tracking
+from cyclegan.errors import UserError
+from cyclegan.evaluation import outcome
+from cyclegan.evaluation.outcome import Outcome
+from cyclegan.pipeline import paths
+from cyclegan.report.comparison import Comparison, Subject, compare
+
+PARAMS = Path("params.yaml")
+WORKSPACE = "workspace"  # what a user calls the files as they are now
+SHORT = 8  # digits of a commit, or of a run's id
+# Settings of scores, where the evaluation names none; the first two are those of older ones.
+PROTOCOL = ("evaluate.kid_subsets", "evaluate.kid_subset_size", "evaluate.feature_network")
+HASH = re.compile("[0-9a-f]{32,64}")
+SPELLED = {"None": "null", "True": "true", "False": "false"}
+RUN_FOLDER = "evaluation"  # of a run's artifacts
+RUN_SCORE = re.compile(r"test/(A_to_B|B_to_A)/model/(\w+)")
+RUN_ERROR = "_se"
+
+
+def compare_all(names: Sequence[str], root: Path, metrics: Sequence[str], directions: Sequence[str]) -> Comparison:
+    """Put the named commits and runs side by side; see `report.comparison.compare`.
+
+    Args:
+        names: each a name of a commit, the name of an experiment of DVC, "workspace", or the id of an MLflow run.
+        root: the project's folder.
+
+    Raises:
+        UserError: there is nothing of a name, or it has no results; the store of runs cannot be reached.
+    """
+    return compare([subject(name, root) for name in names], metrics, directions)
+
+
+def subject(name: str, root: Path) -> Subject:
+    """What a name stands for.
+
+    Raises:
+        UserError: nothing, several commits, or something without results.
+    """
+    if name == WORKSPACE:
+        return _from_files(name, "", "the files as they are now", lambda path: _bytes(root / path))
+    commits = lineage.commits_named(root, name)
+    if len(commits) > 1:
+        known = ", ".join(commit[:SHORT] for commit in commits)
+        raise UserError(f"{name} is the name of several experiments; name one by its commit: {known}")
+    if commits:
+        (commit,) = commits
+        about = lineage.subject_line(root, commit)
+        return _from_files(name, commit[:SHORT], about, lambda path: lineage.file_at(root, commit, path))
+    run = tracking.find_run(_store(root), name, [f"{RUN_FOLDER}/{path.name}" for path in _files()])
+    if run is None:
+        raise UserError(
+            f"there is no commit, branch, tag or experiment {name}, nor an MLflow run of this id in {_store(root)}; `git "
+            f"log`, `dvc exp show` and `make ui` list what there is"
+        )
+    return _from_run(name, run)
+
+
+def _store(root: Path) -> tracking.Store:
+    return tracking.store_of(configuration.load(root / PARAMS).tracking, root)
+
+
+def _files() -> list[Path]:
+    return [paths.EVALUATE_METRICS, paths.SCORES, *paths.GALLERIES.values()]
+
+
+def _from_files(name: str, short: str, about: str, read: Callable[[Path], bytes | None]) -> Subject:
+    evaluate = read(paths.EVALUATE_METRICS)
+    if evaluate is None:
+        raise UserError(
+            f"{name} has no results: no {paths.EVALUATE_METRICS}; name a commit that was made after `dvc repro`"
+        )
+    raw = configuration.read_bytes(read(PARAMS) or b"{}", f"{PARAMS} of {name}")
+    params = _texts(tracking.flatten(raw)) if isinstance(raw, dict) else {}
+    dataset = _json(read(paths.DATASET_METRICS) or b"{}", paths.DATASET_METRICS, name)
+    digest = dataset.get("digest")
+    result = _outcome(name, evaluate, read(paths.SCORES), digest if isinstance(digest, str) else None, params)
+    return Subject(_label(name), short, about, result, params, True, _galleries(read))
+
+
+def _from_run(name: str, run: tracking.Run) -> Subject:
+    def read(path: Path) -> bytes | None:
+        return run.files.get(f"{RUN_FOLDER}/{path.name}")
+
+    settings = {tag: value for tag, value in run.tags.items() if tag.startswith(("dataset.", "evaluate."))}
+    params = _texts({**run.params, **settings})
+    evaluate = read(paths.EVALUATE_METRICS)
+    digest = run.tags.get("data_digest")
+    if evaluate is not None:
+        result = _outcome(name, evaluate, read(paths.SCORES), digest, params)
+    else:
+        result = Outcome(_logged_scores(name, run.metrics), _protocol(params), {}, None, digest, "")
+    return Subject(_label(name), run.id[:SHORT], run.name, result, params, False, _galleries(read))
+
+
+def _logged_scores(name: str, metrics: Mapping[str, float]) -> dict[str, dict[str, outcome.Score]]:
+    """Of a run whose files are gone, or were never kept."""
+    scores: dict[str, dict[str, outcome.Score]] = {"A_to_B": {}, "B_to_A": {}}
+    for key, value in metrics.items():
+        match = RUN_SCORE.fullmatch(key)
+        if match and not (key.endswith(RUN_ERROR) and key.removesuffix(RUN_ERROR) in metrics):
+            scores[match[1]][match[2]] = outcome.with_error(value, metrics.get(key + RUN_ERROR))
+    if not any(scores.values()):
+        raise UserError(f"the run {name} has no scores; it was not evaluated, or `cyclegan sync` has yet to send them")
+    return scores
+
+
+def _outcome(name: str, evaluate: bytes, table: bytes | None, digest: str | None, params: Mapping[str, str]) -> Outcome:
+    values = _json(evaluate, paths.EVALUATE_METRICS, name)
+    try:
+        return outcome.read(values, table.decode() if table else None, digest, _protocol(params))
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        problem = f"{type(error).__name__} {error}"
+        raise UserError(
+            f"{paths.EVALUATE_METRICS} or {paths.SCORES} of {name} is not what the evaluate stage writes: {problem}"
+        ) from None
+
+
+def _protocol(params: Mapping[str, str]) -> dict[str, str]:
+    return {key: params[key] for key in PROTOCOL if key in params}
+
+
+def _label(name: str) -> str:
+    return name[:SHORT] if HASH.fullmatch(name) else name
+
+
+def _galleries(read: Callable[[Path], bytes | None]) -> dict[str, bytes]:
+    found = {direction: read(path) for direction, path in paths.GALLERIES.items()}
+    return {direction: content for direction, content in found.items() if content is not None}
+
+
+def _json(data: bytes, path: Path, name: str) -> dict[str, Any]:
+    try:
+        values = json.loads(data)
+    except (ValueError, RecursionError) as error:
+        raise UserError(f"{path} of {name} is damaged: {error}; name another commit") from None
+    return values if isinstance(values, dict) else {}
+
+
+def _texts(values: Mapping[str, Any]) -> dict[str, str]:
+    """As MLflow keeps them, so that commits and runs can be compared, but spelled as in params.yaml."""
+    return {name: SPELLED.get(str(value), str(value)) for name, value in values.items()}
+
+
+def _bytes(path: Path) -> bytes | None:
+    return path.read_bytes() if path.is_file() else None

@@ -1,0 +1,98 @@
+"""Runs as a store has them, for reading."""
+
+import re
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cyclegan.errors import UserError
+from cyclegan.tracking.reach import trouble
+from cyclegan.tracking.sender import explain
+from cyclegan.tracking.store import Store, client_of
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+RUN_ID = re.compile("[0-9a-f]{32}")
+START_OF_ID = re.compile("[0-9a-f]{6,31}")
+
+
+class AwayError(UserError):
+    """The store cannot be reached or used now."""
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run: its id and name, parameters and tags as text, the last value of each metric, and files by their paths."""
+
+    id: str
+    name: str
+    params: dict[str, str]
+    tags: dict[str, str]
+    metrics: dict[str, float]
+    files: dict[str, bytes]
+
+
+@contextmanager
+def reachable(store: Store) -> Iterator[None]:
+    """Turn what goes wrong between here and the store into an `AwayError`; drivers of databases raise what they like."""
+    problem = trouble(store) if store.uri.startswith("http") else None  # soon, where a client would wait for long
+    if problem:
+        raise AwayError(f"MLflow at {store} cannot be used: {problem}")
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception as error:
+        raise AwayError(f"MLflow at {store} cannot be used: {explain(error)}") from error
+
+
+def find_run(store: Store, wanted: str, files: Iterable[str]) -> Run | None:
+    """The run of an id, or of the beginning of one, with what it has of the named artifacts; None where there is none.
+
+    Raises:
+        AwayError: the store cannot be reached or used.
+        UserError: several ids begin so.
+    """
+    if not (RUN_ID.fullmatch(wanted) or START_OF_ID.fullmatch(wanted)):
+        return None
+    database = Path(store.uri.partition(":///")[2])
+    if store.uri.startswith("sqlite") and not database.is_file():
+        return None  # a client would make it
+    with reachable(store):
+        client = client_of(store)
+        run_id = wanted if RUN_ID.fullmatch(wanted) else _whole_id(client, store, wanted)
+        return None if run_id is None else _read(client, run_id, files)
+
+
+def _whole_id(client: "MlflowClient", store: Store, start: str) -> str | None:
+    experiment = client.get_experiment_by_name(store.experiment)
+    if experiment is None:
+        return None
+    found = client.search_runs([experiment.experiment_id], f"attributes.run_id LIKE '{start}%'", max_results=2)
+    if len(found) > 1:
+        raise UserError(f"several runs of the experiment {store.experiment} begin with {start}; give more of the id")
+    return found[0].info.run_id if found else None
+
+
+def _read(client: "MlflowClient", run_id: str, files: Iterable[str]) -> Run | None:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if error.error_code == "RESOURCE_DOES_NOT_EXIST":
+            return None
+        raise
+    wanted = list(files)
+    folders = {Path(name).parent.as_posix() for name in wanted}
+    there = {entry.path for folder in folders for entry in client.list_artifacts(run_id, folder)}
+    content: dict[str, bytes] = {}
+    with tempfile.TemporaryDirectory() as temporary:
+        for name in sorted(there & set(wanted)):
+            content[name] = Path(client.download_artifacts(run_id, name, temporary)).read_bytes()
+    data = run.data
+    return Run(run_id, run.info.run_name or run_id, dict(data.params), dict(data.tags), dict(data.metrics), content)
