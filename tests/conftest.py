@@ -19,13 +19,15 @@ from cyclegan.data.batches import Streaming
 from cyclegan.data.plan import Plan
 from cyclegan.data.store import Store, Writer
 from cyclegan.sources import shapes
-from cyclegan.training.loop import Samples, Validation
+from cyclegan.training.loop import Samples
 from cyclegan.training.state import Canvas, TrainState, initial
+from cyclegan.training.validation import Validation
 
 __all__ = ["mlflow_database", "workspace"]  # fixtures from project.py
 
 PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
 TINY = project.TINY | {
+    "dataset.n_val": 0,
     "schedule.n_epochs_decay": 1,
     "train.precision": "float32",
     "runtime.checkpoint_every_seconds": 3600.0,

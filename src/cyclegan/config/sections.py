@@ -57,6 +57,7 @@ class DatasetConfig(Section):
     image_size: Annotated[int, Field(ge=16, le=1024)]
     n_train: Drawn | None
     n_test: Drawn
+    n_val: Annotated[int, Field(ge=0, le=1_000_000, description="0 draws no validation pairs")]
     path: Annotated[Place, Field(description="a folder of pictures")]
     table: Annotated[Place, Field(description="a file below dataset.path")]
     table_file_column: Text | None
@@ -71,6 +72,20 @@ class DatasetConfig(Section):
     sha256: Annotated[str | None, Field(pattern="^[0-9a-f]{64}$", description="64 hexadecimal digits in lower case")]
     on_bad_image: Literal["error", "skip"]
     on_leak: Literal["report", "error"]
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the pictures are drawn or cut here, as many as asked for."""
+        return self.name in ("openmoji", "shapes", "earth")
+
+    @model_validator(mode="after")
+    def validation_pictures_come_from_one_place(self) -> "DatasetConfig":
+        if self.drawn and self.n_val > 0 and self.val_fraction > 0:
+            raise ValueError(
+                f"n_val is {self.n_val} and val_fraction is {self.val_fraction}, but validation pictures are either drawn "
+                f"or held out of training; set val_fraction to 0, or n_val to 0"
+            )
+        return self
 
 
 class PreprocessConfig(Section):
@@ -194,6 +209,29 @@ class TrainConfig(Section):
     checkpoint_activations: bool
     history_every_steps: Count
     n_samples: Count
+    validate_every_epochs: Annotated[int, Field(ge=0, le=1_000_000, description="0 never scores the validation pictures")]
+    validate_metric: Literal[
+        "auto",
+        "pair_l1",
+        "pair_psnr",
+        "pair_ssim",
+        "kid_x1000",
+        "fid_clean",
+        "fid_legacy",
+        "cycle_l1",
+        "cycle_psnr",
+        "cycle_ssim",
+    ]
+    stop_after_validations: Annotated[int, Field(ge=0, le=1_000_000, description="0 never stops early")]
+
+    @model_validator(mode="after")
+    def what_stops_early_is_validated(self) -> "TrainConfig":
+        if self.stop_after_validations > 0 and self.validate_every_epochs == 0:
+            raise ValueError(
+                f"stop_after_validations is {self.stop_after_validations} while validate_every_epochs is 0, so nothing is "
+                f"validated; set validate_every_epochs to 1, say, or stop_after_validations to 0"
+            )
+        return self
 
     @model_validator(mode="after")
     def a_batch_has_equal_parts(self) -> "TrainConfig":
@@ -207,7 +245,7 @@ class TrainConfig(Section):
 
 class EvaluateConfig(Section):
     model: Annotated[Place, Field(description="a folder with generators, such as models/trained")]
-    weights: Literal["auto", "ema", "raw"]
+    weights: Literal["auto", "best", "ema", "raw"]
     batch_size: Batch
     kid_subsets: Annotated[int, Field(ge=1, le=100_000)]
     kid_subset_size: Annotated[int, Field(ge=2, le=1_000_000_000)]

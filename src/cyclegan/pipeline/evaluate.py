@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import pandas as pd
 import torch
@@ -18,13 +18,14 @@ from cyclegan.errors import UserError
 from cyclegan.evaluation import protocol
 from cyclegan.evaluation.features import Inception
 from cyclegan.evaluation.gallery import gallery
-from cyclegan.models.specs import GeneratorSpec, Weights
+from cyclegan.models.specs import GeneratorSpec
 from cyclegan.models.weights import load_generator
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.files import write_json
 from cyclegan.pipeline.guard import Unchanged, sole_holder
 from cyclegan.pipeline.trained import read_training
 
+Choice = Literal["best", "ema", "raw"]  # in the order of preference
 DIRECTIONS: dict[str, tuple[Domain, Domain]] = {"A_to_B": ("A", "B"), "B_to_A": ("B", "A")}
 
 
@@ -32,8 +33,8 @@ def evaluate(config: Config, unchanged: Unchanged) -> None:
     """Score the generators of `evaluate.model`; writes the metrics, a row a test picture, and a gallery a direction.
 
     Raises:
-        UserError: no data, no generators, generators of other channels, averages asked for where none were kept, too
-            little memory, or params, data or code that changed meanwhile.
+        UserError: no data, no generators, generators of other channels, averages or best ones asked for where none were
+            kept, too little memory, or params, data or code that changed meanwhile.
     """
     model = Path(config.evaluate.model)
     train_key = read_training(model)["train_key"]
@@ -97,11 +98,15 @@ def _score(
     return scores, everything, sheets
 
 
-def _choose(model: Path, wanted: Literal["auto", "ema", "raw"]) -> Weights:
-    kept = paths.generator(model, "G_AB", "ema").is_dir()
-    if wanted == "ema" and not kept:
-        raise UserError(f"evaluate.weights is ema in params.yaml, but {model} holds no averages; set it to auto")
-    return "raw" if wanted == "raw" or not kept else "ema"
+def _choose(model: Path, wanted: Literal["auto", "best", "ema", "raw"]) -> Choice:
+    """The folders to take: those asked for, or the first of best, ema and raw that there are."""
+    kept: list[Choice] = [one for one in get_args(Choice) if one == "raw" or paths.generator(model, "G_AB", one).is_dir()]
+    if wanted == "auto":
+        return kept[0]
+    if wanted not in kept:
+        missing = {"best": "no best generators: it was trained without validation", "ema": "no averages"}[wanted]
+        raise UserError(f"evaluate.weights is {wanted} in params.yaml, but {model} holds {missing}; set it to auto")
+    return wanted
 
 
 def _check_fit(store: Store, model: Path, spec: GeneratorSpec, here: str, there: str) -> None:
