@@ -26,7 +26,7 @@ from cyclegan.errors import UserError
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.continuation import continue_finished
 from cyclegan.pipeline.train import LESS_MEMORY
-from cyclegan.pipeline.validating import HOLD_OUT
+from cyclegan.pipeline.validating import HOLD_OUT, refuse_to_do_without
 from cyclegan.sources.provenance import Provenance
 from cyclegan.training import schedule
 from cyclegan.training.checkpoint import KEPT, state_tensors
@@ -104,6 +104,8 @@ def _check_training(config: Config, report: Report | None, verdict: Verdict) -> 
             if config.train.continue_from is not None and report is not None:
                 said = continue_finished(state, config, lineage.project_root(), plan.steps_per_epoch, total)
                 verdict.lines.append(("continues", said))
+            if report is not None and "valA" not in report.sets:
+                refuse_to_do_without(config)
             looks = _looks(config, report, state, plan)
             look = _seconds_a_look(state, config, device) if looks else 0.0
             seconds = _seconds_a_step(state, config, canvases, plan, device)

@@ -49,10 +49,10 @@ def make(out: Path, image_size: int, n_train: int | None, n_test: int, seed: int
         val.append(rest.pop())
         missing -= len(featured(val[-1:]))
     sets = {
-        "trainA": (photograph, rest[0::2], "n_train", n_train),
-        "trainB": (relief, rest[1::2], "n_train", n_train),
         "valA": (photograph, val, "n_val", n_val),
         "valB": (relief, val, "n_val", n_val),
+        "trainA": (photograph, rest[0::2], "n_train", n_train),
+        "trainB": (relief, rest[1::2], "n_train", n_train),
         "testA": (photograph, test, "n_test", n_test),
         "testB": (relief, test, "n_test", n_test),
     }
