@@ -34,7 +34,7 @@ ui: $(INSTALLED) ## browse the runs in MLflow, at http://127.0.0.1:5000 unless A
 	mlflow ui --workers 1 --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} $(ARGS)
 
 clean: ## remove what make can make again; keeps your pictures, MLflow's runs and DVC's cache
-	rm -rf $(VENV) data models .checkpoints .downloads .mlflow.lock .hypothesis .*_cache src/*.egg-info
+	rm -rf $(VENV) data models .checkpoints .downloads .features .mlflow.lock .hypothesis .*_cache src/*.egg-info
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # The one set-up, for every target: run again only when the dependencies change.

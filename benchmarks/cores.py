@@ -13,11 +13,13 @@ from workspace import workspace
 
 from cyclegan import randomness
 from cyclegan.config import Config
-from cyclegan.data.layout import RAW_SETS
+from cyclegan.data.layout import DOMAINS, RAW_SETS
 from cyclegan.data.store import Store
 from cyclegan.evaluation import protocol
-from cyclegan.evaluation.features import Inception
+from cyclegan.evaluation.features import inception_2015
+from cyclegan.evaluation.sets import SetScorer
 from cyclegan.pipeline import paths
+from cyclegan.pipeline.domains import RealPictures
 from cyclegan.pipeline.preprocess import preprocess
 from cyclegan.sources.provenance import Provenance
 
@@ -67,16 +69,19 @@ def _draw(count: int) -> int:
 
 def _evaluation(config: Config, options: Options) -> Iterator[Row]:
     """One direction: features of both domains, translation, scores."""
-    store, inception, batch = Store(paths.PREPARED), Inception(options.device), config.evaluate.batch_size
+    store, batch = Store(paths.PREPARED), config.evaluate.batch_size
+    sets = SetScorer(config.evaluate.protocols, inception_2015(options.device))
+    pictures = RealPictures(store, sets, batch, paths.FEATURES)
     with usage() as used:
-        A, B = (protocol.load_domain(store.open("test", name), [0.0] * 3, inception, batch) for name in ("A", "B"))
-    yield _row("evaluate: features of both domains", 2 * len(A.real), used)
+        A, B = (pictures.domain(name, len(store.open("test", "A")), against_all=False) for name in DOMAINS)
+    yield _row("evaluate: features of both domains, and as many of training", 4 * len(A.real), used)
     network = generator(config, options.device)
     with usage() as used:
         result = protocol.translate(network, network, A.real, options.device, batch)
     yield _row("evaluate: there and back", len(A.real), used)
     with usage() as used, torch.no_grad():
-        protocol.score(A, B, result, inception, config.evaluate, config.seed, paired=True)
+        settings = protocol.Settings(sets, batch, config.evaluate.bootstrap_samples, config.seed, paired=True)
+        protocol.score(A, B, {"model": result}, settings)
     yield _row("evaluate: scores of a direction", len(A.real), used)
 
 

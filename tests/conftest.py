@@ -14,8 +14,9 @@ from project import mlflow_database, workspace
 
 from cyclegan import config as configuration
 from cyclegan.config import Config
-from cyclegan.data import checks, geometry, layout
+from cyclegan.data import layout
 from cyclegan.data.batches import Streaming
+from cyclegan.data.inspection import inspect
 from cyclegan.data.plan import Plan
 from cyclegan.data.store import Store, Writer
 from cyclegan.evaluation.validation import Judge
@@ -61,13 +62,11 @@ def prepared(tmp_path_factory: pytest.TempPathFactory, make_config: Callable[...
     """A prepared folder of `shapes`: 6 training pictures of 36 px a domain and 4 true test pairs of 32 px."""
     config = make_config()
     raw, folder = (tmp_path_factory.mktemp("shapes") / name for name in ("raw", "prepared"))
-    dataset, scale = config.dataset, {"train": geometry.for_training, "test": geometry.for_scoring}
+    dataset = config.dataset
     source = shapes.make(raw, dataset.image_size, dataset.n_train, dataset.n_test, config.seed)
     writer = Writer(folder)
-    for picture in layout.find(raw, layout.Division(), config.seed):
-        good = checks.judge(picture, 3, config.preprocess.background, config.preprocess.min_side)
-        assert isinstance(good, checks.Good)
-        writer.add(replace(good, pixels=scale[picture.split](good.pixels, config.preprocess)))
+    report = inspect(raw, config, paired_test=True, use=writer.add)
+    assert not report.failures
     writer.finish(vars(source), skipped=[])
     return folder
 

@@ -120,7 +120,7 @@ def test_a_stage_whose_dependency_a_parameter_names_depends_on_that_parameter_to
         "download": {"dataset.path"},
         "preprocess": set(),
         "train": {"train.init_from"},
-        "evaluate": {"evaluate.model"},
+        "evaluate": {"evaluate.model", "evaluate.feature_weights"},
         "export": {"evaluate.model"},
     }
     for stage, names in named.items():
@@ -244,7 +244,7 @@ def test_no_stage_depends_on_what_cannot_change_a_result_and_some_stage_on_each_
 def test_paths_are_those_of_dvc_yaml() -> None:
     named: set[Path] = set()
     for name, value in vars(paths).items():
-        if name.isupper() and name not in ("CHECKPOINTS", "DOWNLOADS", "TRAINING", "STATE"):
+        if name.isupper() and name not in ("CHECKPOINTS", "DOWNLOADS", "FEATURES", "TRAINING", "STATE"):
             named |= set(value.values()) if isinstance(value, dict) else {value}
     assert named == {Path(path) for path in lineage.outputs(ROOT)}
 

@@ -25,6 +25,7 @@ PARAMS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
 NOT_METHOD = {
     "preprocess.min_side",
     "preprocess.background",
+    "preprocess.reference_set",
     "train.continue_from",
     "train.keep_state",
     "train.launcher",
@@ -137,7 +138,7 @@ def test_a_preset_leaves_alone_what_is_the_users(name: str) -> None:
 
 def test_the_reference_is_the_papers_method() -> None:
     reference = resolved("reference")
-    assert reference.preprocess.model_dump(exclude={"min_side", "background"}) == {
+    assert reference.preprocess.model_dump(exclude={"min_side", "background", "reference_set"}) == {
         "direction": "AtoB",
         "mode": "resize_and_crop",
         "load_size": 286,

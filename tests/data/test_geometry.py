@@ -30,6 +30,7 @@ def settings_of(mode: Any, load_size: int = 40, crop_size: int = 32) -> Preproce
         flip=True,
         min_side=1,
         background=[255, 255, 255],
+        reference_set=True,
     )
 
 

@@ -52,7 +52,7 @@ def test_a_sound_data_set_has_no_problems_and_its_sizes_are_told(raw: Path, make
         "testB": (2, 2),
     }
     assert report.sets["trainA"].sizes == {(20, 24): 6, (40, 20): 1}
-    assert report.sets["trainA"].packed_bytes == 7 * 36 * 36 * 3
+    assert report.sets["trainA"].packed_bytes == 7 * (36 * 36 + 32 * 32) * 3
     assert report.sets["testB"].packed_bytes == 2 * 32 * 32 * 3
 
 
@@ -237,3 +237,34 @@ def test_a_share_to_hold_out_beside_a_validation_set_is_one_failure(raw: Path, m
     report = inspect(raw, make_config(**{"dataset.val_fraction": 0.2}), paired_test=False)
     assert len(report.failures) == 1
     assert "set dataset.val_fraction to 0" in report.failures[0]
+
+
+def squares_of(raw: Path, config: Config) -> list[images.Pixels | None]:
+    taken: list[Good] = []
+    inspect(raw, config, paired_test=True, use=taken.append)
+    assert all(good.square is None for good in taken if good.picture.split != "train")
+    return [good.square for good in taken if good.picture.split == "train"]
+
+
+def test_training_pictures_are_kept_also_as_test_pictures_are(raw: Path, make_config: Settings) -> None:
+    squares = squares_of(raw, make_config())
+    assert len(squares) == 12
+    expected, _ = images.decode((raw / "trainA/0.png").read_bytes(), 3, (255, 255, 255))
+    assert squares[0] is not None
+    np.testing.assert_array_equal(squares[0], images.resize(expected, 32, 32))
+    report = inspect(raw, make_config(), paired_test=True)
+    assert report.sets["trainA"].packed_bytes == 6 * (36 * 36 + 32 * 32) * 3
+
+
+def test_they_are_not_kept_where_that_is_not_asked_for_or_they_are_the_same(raw: Path, make_config: Settings) -> None:
+    assert set(map(type, squares_of(raw, make_config(**{"preprocess.reference_set": False})))) == {type(None)}
+    assert set(map(type, squares_of(raw, make_config(**{"preprocess.load_size": 32})))) == {type(None)}
+
+
+def test_a_picture_that_is_trained_on_but_too_small_to_be_scored_is_not_kept(raw: Path, make_config: Settings) -> None:
+    for name in ("testA", "testB"):
+        for path in (raw / name).iterdir():
+            images.write(path, noise(50 + ord(name[-1]) + int(path.stem), 40, 40))
+    images.write(raw / "trainA/large.png", noise(77, 40, 40))
+    squares = squares_of(raw, make_config(**{"preprocess.mode": "none"}))
+    assert [square is not None for square in squares] == [False] * 6 + [True] + [False] * 6

@@ -1,6 +1,7 @@
 """Packed pixels: what goes in comes out, and any change is noticed."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -213,3 +214,45 @@ def test_a_validation_set_is_kept_beside_the_others(tmp_path: Path) -> None:
         np.testing.assert_array_equal(store.open(split, "A")[0], levels)
     assert set(store.summary["sets"]) == {"trainA", "valA", "testA"}
     assert "valA.u8" in store.summary["files"]
+
+
+def test_squares_of_training_pictures_are_the_reference_set(tmp_path: Path) -> None:
+    pictures = [replace(one, square=one.pixels[:4, :4]) if one.picture.split == "train" else one for one in uniform(8, 4)]
+    store = write(tmp_path / "store", pictures)
+    found = store.reference("A")
+    assert found is not None
+    trained = [one for one in pictures if (one.picture.split, one.picture.domain) == ("train", "A")]
+    assert found.files == [one.picture.name for one in trained]
+    for index, one in enumerate(trained):
+        np.testing.assert_array_equal(found[index], one.pixels[:4, :4])
+    assert store.open("train", "A").heights == [8] * len(trained), "training does not see them"
+
+
+def test_the_training_set_is_the_reference_where_it_is_prepared_as_the_test_set(tmp_path: Path) -> None:
+    found = write(tmp_path / "same", uniform(8, 8)).reference("B")
+    assert found is not None
+    assert len(found) == len(SIZES)
+    assert write(tmp_path / "other", uniform(8, 4)).reference("B") is None
+    assert write(tmp_path / "mixed", mixed()).reference("B") is None
+
+
+def test_the_test_digest_is_of_the_test_pictures_alone(tmp_path: Path) -> None:
+    pictures = uniform(8, 8)
+    digest = write(tmp_path / "one", pictures).test_digest
+    fewer = [one for one in pictures if one.picture.split == "test" or one.picture.name != "0.png"]
+    assert write(tmp_path / "fewer", fewer).test_digest == digest
+    changed = [replace(one, pixels=255 - one.pixels) if one.picture.split == "test" else one for one in pictures]
+    assert write(tmp_path / "changed", changed).test_digest != digest
+    fewer_tests = [one for one in pictures if one.picture.split == "train" or one.picture.name != "0.png"]
+    assert write(tmp_path / "fewer tests", fewer_tests).test_digest != digest
+
+
+def uniform(train: int, test: int) -> list[Good]:
+    """Pictures of one size in each split."""
+    rng = np.random.default_rng(0)
+    return [
+        good(domain, split, f"{index}.png", rng.integers(0, 256, (side, side, CHANNELS[domain]), dtype=np.uint8))
+        for split, side in (("train", train), ("test", test))
+        for index in range(len(SIZES))
+        for domain in ("A", "B")
+    ]

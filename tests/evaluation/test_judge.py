@@ -34,8 +34,10 @@ class FewFeatures:
     def __init__(self, device: torch.device) -> None:
         self.calls = 0
 
-    def legacy(self, levels: Tensor, batch_size: int) -> Tensor:
+    def features(self, pictures: Any, how: str) -> Tensor:
         self.calls += 1
+        self.how = how
+        levels = torch.cat(list(pictures))
         assert levels.dtype == torch.uint8
         halves = [part.float().mean(dim=(1, 2)) / 255 for part in (levels[:, :12], levels[:, 12:])]
         return torch.cat(halves, dim=1)
@@ -43,7 +45,7 @@ class FewFeatures:
 
 @pytest.fixture
 def few_features(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(validation, "Inception", FewFeatures)
+    monkeypatch.setattr(validation, "inception_2015", FewFeatures)
 
 
 @pytest.mark.parametrize(
@@ -92,14 +94,17 @@ def test_cycles_are_compared_with_the_input_unrounded() -> None:
 
 
 @pytest.mark.usefixtures("few_features")
-@pytest.mark.parametrize("wanted", ["kid_x1000", "fid_legacy"])
+@pytest.mark.parametrize("wanted", ["kid_x1000", "fid_clean", "fid_legacy"])
 def test_sets_are_compared_with_the_other_domains(wanted: str) -> None:
     judge = make(wanted, paired=False, real_B=pictures(1, 17) * 0.5)
-    inception: Any = judge.inception
+    inception: Any = judge.network
+    assert inception.how == ("legacy" if wanted == "fid_legacy" else "clean")
     assert inception.calls == 2  # the real ones, once
-    same, other = judge.score("A_to_B", pictures(3) * 0.5, None)[0], judge.score("A_to_B", pictures(3) - 0.5, None)[0]
+    (same, error), (other, _) = (judge.score("A_to_B", shown, None) for shown in (pictures(3) * 0.5, pictures(3) - 0.5))
     assert same is not None
     assert other is not None
+    assert error is not None
+    assert error > 0
     assert same < other
     assert judge.score("B_to_A", pictures(3) * 0.5, None)[0] != same
     assert inception.calls == 5

@@ -75,11 +75,18 @@ def test_every_output_is_there_and_readable(project: Path) -> None:
     assert scores["weights"] == "best"
     assert scores["pictures"] == {"test_A": 4, "test_B": 4}
     for direction in ("A_to_B", "B_to_A"):
-        assert set(scores[direction]) == {"model", "copy_input", "mean_colour"}
+        assert set(scores[direction]) == {"model", "last", "copy_input", "mean_colour", "real_train"}
         assert scores[direction]["copy_input"]["cycle_l1"] == 0
         assert scores[direction]["model"]["pair_l1"] > 0
-        assert scores[direction]["model"]["fid_legacy_test"] > 0
+        assert scores[direction]["model"]["fid_clean_test"] > 0
+    assert scores["protocol"]["sets"] == ["fid_clean", "kid"]
     assert len(pd.read_csv(project / paths.PER_PICTURE)) == 8
+    table = pd.read_csv(project / paths.SCORES)
+    model = table[table["subject"] == "model"].set_index(["direction", "metric"])
+    assert model.loc[("A_to_B", "pair_l1"), "value"] == scores["A_to_B"]["model"]["pair_l1"]
+    assert (model["low"] <= model["value"]).all()
+    assert (model["value"] <= model["high"]).all()
+    assert len(list((project / paths.FEATURES).iterdir())) == 4, "features of both test sets and of both floors are kept"
     card = (project / paths.EXPORTED / "README.md").read_text()
     assert f"{scores['A_to_B']['model']['pair_l1']:.4g}" in card
     assert f"best generators by validation: those after epoch {best['epoch']} " in card

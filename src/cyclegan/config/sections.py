@@ -22,6 +22,7 @@ from cyclegan.config.values import (
     Value,
     Weight,
     Width,
+    distinct,
     place,
     plain,
 )
@@ -104,6 +105,7 @@ class PreprocessConfig(Section):
     flip: bool
     min_side: Count
     background: Annotated[list[Byte], Field(min_length=3, max_length=3, description="red, green, blue in 0..255")]
+    reference_set: bool
 
     @property
     def crops(self) -> bool:
@@ -247,8 +249,17 @@ class EvaluateConfig(Section):
     model: Annotated[Place, Field(description="a folder with generators, such as models/trained")]
     weights: Literal["auto", "best", "ema", "raw"]
     batch_size: Batch
-    kid_subsets: Annotated[int, Field(ge=1, le=100_000)]
-    kid_subset_size: Annotated[int, Field(ge=2, le=1_000_000_000)]
+    protocols: Annotated[
+        list[Literal["fid_legacy", "fid_clean", "kid"]],
+        AfterValidator(distinct),
+        Field(description="a list of fid_legacy, fid_clean and kid; [] for no scores of sets"),
+    ]
+    against_all: bool
+    feature_network: Annotated[
+        str, Field(pattern="^[a-z][a-z0-9_]{0,99}$", description="inception_2015, or one as resnet50")
+    ]
+    feature_weights: Place
+    bootstrap_samples: Annotated[int, Field(ge=100, le=1_000_000)]
     gallery_size: Count
 
 

@@ -4,11 +4,13 @@ import os
 import reprlib
 import unicodedata
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, TypeVar
 
 from pydantic import AfterValidator, Field, PlainValidator
 
 WIDEST = 1024  # channels of a first convolution; the inner ones have eight times as many
+
+Name = TypeVar("Name", bound=str)
 
 Size = Annotated[int, Field(ge=4, le=16384)]
 Count = Annotated[int, Field(ge=1, le=1_000_000_000)]
@@ -39,6 +41,13 @@ def plain(text: str) -> str:
     if any(unicodedata.category(letter) in ("Cc", "Cs") for letter in text):
         raise ValueError(f"{shown(text)} holds control characters; write it without them")
     return text
+
+
+def distinct(names: list[Name]) -> list[Name]:
+    """A list that names nothing twice."""
+    if len(set(names)) < len(names):
+        raise ValueError(f"{shown(names)} names something twice; once is enough")
+    return names
 
 
 def place(text: str) -> str:

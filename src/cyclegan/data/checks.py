@@ -11,13 +11,23 @@ from cyclegan.data.leaks import Fingerprint, fingerprint
 
 @dataclass(frozen=True)
 class Good:
-    """A decoded picture: uint8 [H, W, C], the SHA-256 of its file, what the file held, and what it is compared by."""
+    """A decoded picture.
+
+    Attributes:
+        picture: which one.
+        pixels: uint8 [H, W, C].
+        sha256: of its file.
+        original: what the file held.
+        fingerprint: what it is compared by.
+        square: a training picture as test pictures are prepared, where that is kept and differs.
+    """
 
     picture: Picture
     pixels: images.Pixels
     sha256: str
     original: images.Original
     fingerprint: Fingerprint
+    square: images.Pixels | None = None
 
 
 @dataclass(frozen=True)

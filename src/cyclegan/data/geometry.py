@@ -47,6 +47,11 @@ def training_size(width: int, height: int, preprocess: PreprocessConfig) -> tupl
     return rounded[0], rounded[1]
 
 
+def training_is_scoring(preprocess: PreprocessConfig) -> bool:
+    """Whether training pictures are packed just as test pictures are."""
+    return preprocess.mode == "resize_and_crop" and preprocess.load_size == preprocess.crop_size
+
+
 def for_scoring(pixels: images.Pixels, preprocess: PreprocessConfig) -> images.Pixels:
     """Bring a test or validation picture to a square of crop_size.
 

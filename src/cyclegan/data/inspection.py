@@ -9,7 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from cyclegan import images
-from cyclegan.config import Config
+from cyclegan.config import Config, PreprocessConfig
 from cyclegan.data import geometry, layout, leaks
 from cyclegan.data.checks import Bad, Good, judge
 from cyclegan.data.layout import DOMAINS, RAW_SETS, Division, Picture, Split
@@ -98,7 +98,7 @@ def inspect(
             continue
         entry.usable += 1
         entry.sizes[verdict.original.width, verdict.original.height] += 1
-        entry.packed_bytes += verdict.pixels.size
+        entry.packed_bytes += verdict.pixels.size + (0 if verdict.square is None else verdict.square.size)
         known.append((verdict.picture, verdict.fingerprint))
         notes += [_problem("note", verdict.picture, raw, detail) for detail in _remarks(verdict, config)]
         if use:
@@ -150,11 +150,23 @@ def _prepare(picture: Picture, config: Config) -> Good | Bad:
     verdict = judge(picture, channels, config.preprocess.background, config.preprocess.min_side)
     if isinstance(verdict, Bad):
         return verdict
-    scale = geometry.for_training if picture.split == "train" else geometry.for_scoring
     try:
-        return replace(verdict, pixels=scale(verdict.pixels, config.preprocess))
+        if picture.split != "train":
+            return replace(verdict, pixels=geometry.for_scoring(verdict.pixels, config.preprocess))
+        square = _square(verdict.pixels, config.preprocess)
+        return replace(verdict, pixels=geometry.for_training(verdict.pixels, config.preprocess), square=square)
     except geometry.UnsuitableError as error:
         return Bad(picture, str(error))
+
+
+def _square(pixels: images.Pixels, preprocess: PreprocessConfig) -> images.Pixels | None:
+    """A training picture as one to be scored, if that is asked for, possible, and not what is packed for training."""
+    if not preprocess.reference_set or geometry.training_is_scoring(preprocess):
+        return None
+    try:
+        return geometry.for_scoring(pixels, preprocess)
+    except geometry.UnsuitableError:  # too small to be scored, but not to be trained on
+        return None
 
 
 def _whole_pairs(verdicts: Iterator[Good | Bad], paired: set[Split]) -> Iterator[Good | Bad]:

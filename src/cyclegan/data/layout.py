@@ -11,7 +11,7 @@ from cyclegan import images, randomness
 from cyclegan.errors import UserError
 
 Domain = Literal["A", "B"]
-Split = Literal["train", "val", "test"]
+Split = Literal["train", "val", "test", "reference"]  # reference: training pictures as the scores of sets need them
 DOMAINS: tuple[Domain, Domain] = ("A", "B")
 RAW_SETS = ("trainA", "trainB", "valA", "valB", "testA", "testB")  # folders of raw pictures, whichever domain they are for
 

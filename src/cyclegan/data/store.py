@@ -40,9 +40,13 @@ class Writer:
         self.moments: dict[str, Moments] = {}
 
     def add(self, good: Good) -> None:
-        """Append a picture as it is to be stored."""
-        pixels = good.pixels
-        name = f"{good.picture.split}{good.picture.domain}"
+        """Append a picture as it is to be stored, and its square to the reference set where it has one."""
+        self._append(good, good.picture.split, good.pixels)
+        if good.square is not None:
+            self._append(good, "reference", good.square)
+
+    def _append(self, good: Good, split: Split, pixels: images.Pixels) -> None:
+        name = f"{split}{good.picture.domain}"
         with (self.folder / f"{name}.u8").open("ab") as file:
             offset = file.tell()
             file.write(np.ascontiguousarray(pixels).data)
@@ -50,7 +54,7 @@ class Writer:
         self.rows.append(
             {
                 "domain": good.picture.domain,
-                "split": good.picture.split,
+                "split": split,
                 "file": good.picture.name,
                 "sha256": good.sha256,
                 "original_width": good.original.width,
@@ -179,6 +183,28 @@ class Store:
     def paired_val(self) -> bool:
         """The same of valA and valB; False where there are none."""
         return bool(self.summary["source"].get("paired_val", False))
+
+    @property
+    def test_digest(self) -> str:
+        """SHA-256 of the test pictures: two models with equal ones were scored on the same."""
+        digests = {name: self.summary["files"][name] for name in ("testA.u8", "testB.u8")}
+        rows = self.manifest[self.manifest["split"] == "test"][["domain", "file", "height", "width"]]
+        return hashlib.sha256(json.dumps([digests, rows.to_csv(index=False)], sort_keys=True).encode()).hexdigest()
+
+    def has(self, split: Split, domain: Domain) -> bool:
+        """Whether there is such a set."""
+        return f"{split}{domain}" in self.summary["sets"]
+
+    def reference(self, domain: Domain) -> PixelSet | None:
+        """The training pictures of a domain as test pictures are, squares of one size; None where they were not kept."""
+        test = self.open("test", domain)
+        splits: tuple[Split, ...] = ("reference", "train")
+        for split in splits:
+            if self.has(split, domain):
+                pictures = self.open(split, domain)
+                if pictures.one_size and (pictures.heights[0], pictures.widths[0]) == (test.heights[0], test.widths[0]):
+                    return pictures
+        return None
 
     def open(self, split: Split, domain: Domain) -> PixelSet:
         """The set of a split and a domain."""

@@ -59,6 +59,12 @@ _OTHERS = {
 _OF_SETS = re.compile(rf"(?P<protocol>{'|'.join(_PROTOCOLS)})(_(?P<network>\w+))?_(?P<against>{'|'.join(SETS)})")
 
 
+def explained(name: str) -> str:
+    """What a score says, and which way is better; errors as `metric`."""
+    found = metric(name)
+    return f"{found.meaning} ({found.better} is better)" if found.better else found.meaning
+
+
 def metric(name: str) -> Metric:
     """What a score is.
 

@@ -1,44 +1,53 @@
-"""How a generator is scored on the test split, and what the trivial answers score there.
+"""How generators are scored on the test split, and what trivial answers and real pictures score there.
 
-`fid_legacy_test`, `kid_x1000_test`: features (pytorch-fid's resizing) of all translated test pictures against all real test
-pictures of the target domain; pictures are rounded to 8 bits first.
-`cycle_*`: G_back(G(x)) against x. `pair_*`: G(x), rounded to 8 bits, against its true counterpart, where pairs exist.
+Scores of sets (`fid_*`, `kid_*`): all translated test pictures, rounded to 8 bits, against real pictures of the domain
+asked for: those of its test set (`_test`), or of all its sets (`_all`).
+`cycle_*`: G_back(G(x)) against x. `structure`, `copy_l1`: G(x) against x. `diversity`: the outputs among one another.
+`pair_*`: G(x), rounded to 8 bits, against its true counterpart, where pairs exist.
 L1 is on [-1, 1], PSNR over its range of 2, SSIM on [0, 1]; each is the mean over pictures.
 
 Trivial answers: `copy_input` gives the input back unchanged (only between domains of equal channels), `mean_colour` gives
-the mean colour of the domain asked for, whatever the input.
+the mean colour of the domain asked for, whatever the input. The floor, `real_train`: real training pictures of the domain
+asked for, as many as are translated, because scores of sets depend on the number.
 """
 
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import pandas as pd
 import torch
 from torch import Tensor, nn
 
 from cyclegan import images
-from cyclegan.config import EvaluateConfig
-from cyclegan.data.store import PixelSet
 from cyclegan.evaluation import metrics
-from cyclegan.evaluation.features import Inception
+from cyclegan.evaluation.metrics import Estimate
+from cyclegan.evaluation.sets import Features, SetScorer
 
-Scores = dict[str, float | None]  # None where a score is infinite
+Table = dict[str, dict[str, Estimate]]  # scores by their names, by subject
+Measure = Callable[[Tensor, Tensor], list[float]]
 
 
-@dataclass(frozen=True)
+@dataclass
 class Domain:
     """One domain as evaluation sees it.
 
     Attributes:
         files: names of the test pictures.
         real: the test pictures, float32 [N, C, H, W] in [-1, 1].
-        features: their Inception features [N, 2048].
+        features: theirs.
         mean_colour: of the training pictures, float32 [1, C, 1, 1] in [-1, 1].
+        floor: as many training pictures as are translated to this domain, as `real`; None where there are none like those.
+        floor_features: theirs.
+        all_features: of all pictures, if scores against them are asked for.
     """
 
     files: list[str]
     real: Tensor
-    features: Tensor
+    features: Features
     mean_colour: Tensor
+    floor: Tensor | None = None
+    floor_features: Features = field(default_factory=dict)
+    all_features: Features = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -49,11 +58,22 @@ class Translated:
     reconstructed: Tensor
 
 
-def load_domain(test: PixelSet, mean_levels: list[float], inception: Inception, batch_size: int) -> Domain:
-    """Read a domain's test pictures; `mean_levels` are the training set's channel means in 0..255."""
-    real = test.tensor(0, len(test))
-    mean_colour = torch.tensor(mean_levels).reshape(1, -1, 1, 1) / 127.5 - 1
-    return Domain(test.files, real, inception.legacy(images.to_uint8(real), batch_size), mean_colour)
+@dataclass(frozen=True)
+class Settings:
+    """How scores are made.
+
+    Attributes:
+        sets: makes the scores of sets.
+        batch_size: pictures at a time.
+        bootstrap_samples, seed: of the intervals of means over pictures.
+        paired: whether test picture i of one domain and of the other are a true pair.
+    """
+
+    sets: SetScorer
+    batch_size: int
+    bootstrap_samples: int
+    seed: int
+    paired: bool
 
 
 @torch.no_grad()
@@ -68,58 +88,81 @@ def translate(forth: nn.Module, back: nn.Module, real: Tensor, device: torch.dev
 
 
 def score(
-    source: Domain,
-    target: Domain,
-    result: Translated,
-    inception: Inception,
-    config: EvaluateConfig,
-    seed: int,
-    *,
-    paired: bool,
-) -> tuple[dict[str, Scores], pd.DataFrame]:
+    source: Domain, target: Domain, results: Mapping[str, Translated], settings: Settings
+) -> tuple[Table, pd.DataFrame]:
     """Score one direction.
 
+    Args:
+        source, target: the domain translated from, and the one asked for.
+        results: what generators make of `source`, by subject.
+        settings: how.
+
     Returns:
-        the scores of `model`, `copy_input` and `mean_colour`, each by the same names; and a row a test picture.
+        the scores of these subjects and of the trivial answers; and of the subject `model`, a row a test picture.
     """
-
-    def set_scores(features: Tensor) -> Scores:
-        fid = metrics.fid(target.features, features)
-        kid = metrics.kid_x1000(target.features, features, config.kid_subsets, config.kid_subset_size, seed)
-        return {"fid_legacy_test": metrics.mean([fid]), "kid_x1000_test": None if kid is None else metrics.mean([kid])}
-
-    def picture_scores(fake: Tensor, reconstructed: Tensor) -> dict[str, list[float]]:
-        scores = _compare("cycle", reconstructed, source.real, config.batch_size)
-        return scores | (_compare("pair", fake, target.real, config.batch_size) if paired else {})
-
-    model = picture_scores(result.fake, result.reconstructed)
-    table = {"model": set_scores(inception.legacy(images.to_uint8(result.fake), config.batch_size)) | _means(model)}
+    table: Table = {}
+    rows = pd.DataFrame()
+    for subject, result in results.items():
+        scores = _picture_scores(source, target, result.fake, result.reconstructed, settings)
+        if subject == "model":
+            rows = pd.DataFrame({"file": source.files, **scores})
+        features = settings.sets.features(_batches(result.fake, settings.batch_size))
+        table[subject] = _of_sets(target, features, result.fake, settings) | _means(scores, settings)
 
     if source.real.shape[1] == target.real.shape[1]:
-        copied = picture_scores(source.real, source.real)
-        table["copy_input"] = set_scores(source.features) | _means(copied)
+        copied = _picture_scores(source, target, source.real, source.real, settings)
+        table["copy_input"] = _of_sets(target, source.features, source.real, settings) | _means(copied, settings)
 
-    fake = _rounded(target.mean_colour).expand_as(target.real[:1])
-    constant = inception.legacy(images.to_uint8(fake), 1).expand(len(source.real), -1)
+    count = len(source.real)
     flat_target, flat_source = (
-        _rounded(domain.mean_colour).expand(len(source.real), *domain.real.shape[1:]) for domain in (target, source)
+        _rounded(domain.mean_colour).expand(count, *domain.real.shape[1:]) for domain in (target, source)
     )
-    table["mean_colour"] = set_scores(constant) | _means(picture_scores(flat_target, flat_source))
-    rows = pd.DataFrame({"file": source.files, **model})
+    one = settings.sets.features(_batches(flat_target[:1], 1))
+    constant = {how: features.expand(count, -1) for how, features in one.items()}
+    flat = _picture_scores(source, target, flat_target, flat_source, settings)
+    table["mean_colour"] = _of_sets(target, constant, flat_target, settings) | _means(flat, settings)
+    if target.floor is not None:
+        floor = settings.sets.scores(target.features, target.floor_features, "test")
+        table["real_train"] = floor | {"diversity": metrics.diversity(target.floor)}
     return table, rows
 
 
-def _compare(prefix: str, output: Tensor, target: Tensor, batch_size: int) -> dict[str, list[float]]:
+def _of_sets(target: Domain, features: Features, pictures: Tensor, settings: Settings) -> dict[str, Estimate]:
+    scores = settings.sets.scores(target.features, features, "test")
+    if target.all_features:
+        scores |= settings.sets.scores(target.all_features, features, "all")
+    return scores | {"diversity": metrics.diversity(pictures)}
+
+
+def _picture_scores(
+    source: Domain, target: Domain, fake: Tensor, reconstructed: Tensor, settings: Settings
+) -> dict[str, list[float]]:
     """Each picture's scores, a batch at a time: SSIM holds many copies of what it is given."""
-    pairs = list(zip(torch.split(output, batch_size), torch.split(target, batch_size), strict=True))
+    alike: dict[str, Measure] = {"l1": metrics.l1, "psnr": metrics.psnr, "ssim": metrics.ssim}
+    asked: list[tuple[str, Measure, Tensor, Tensor]] = [
+        *((f"cycle_{name}", measure, reconstructed, source.real) for name, measure in alike.items()),
+        ("structure", metrics.structure, fake, source.real),
+        ("copy_l1", metrics.copying, fake, source.real),
+    ]
+    if settings.paired:
+        asked += [(f"pair_{name}", measure, fake, target.real) for name, measure in alike.items()]
     return {
-        f"{prefix}_{measure.__name__}": [value for one, two in pairs for value in measure(one, two)]
-        for measure in (metrics.l1, metrics.psnr, metrics.ssim)
+        name: [
+            value
+            for parts in zip(torch.split(output, settings.batch_size), torch.split(other, settings.batch_size), strict=True)
+            for value in measure(*parts)
+        ]
+        for name, measure, output, other in asked
     }
 
 
-def _means(scores: dict[str, list[float]]) -> Scores:
-    return {name: metrics.mean(values) for name, values in scores.items()}
+def _means(scores: dict[str, list[float]], settings: Settings) -> dict[str, Estimate]:
+    return {name: metrics.mean(values, settings.bootstrap_samples, settings.seed) for name, values in scores.items()}
+
+
+def _batches(pictures: Tensor, batch_size: int) -> Callable[[], list[Tensor]]:
+    """The pictures as 8 bits [n, H, W, C], for features."""
+    return lambda: [images.to_uint8(batch) for batch in torch.split(pictures, batch_size)]
 
 
 def _rounded(pictures: Tensor) -> Tensor:

@@ -13,11 +13,12 @@ from torch import Tensor
 from cyclegan import images
 from cyclegan.errors import UserError
 from cyclegan.evaluation import catalogue, metrics
-from cyclegan.evaluation.features import Inception
+from cyclegan.evaluation.features import Resizing, inception_2015
 
 BATCH = 8  # pictures that are scored at once
 FEWEST = 2  # pictures of each domain that a score of sets needs
-OF_SETS = ("kid_x1000", "fid_clean", "fid_legacy")
+# how pictures are resized for a score of sets
+OF_SETS: dict[str, Resizing] = {"kid_x1000": "clean", "fid_clean": "clean", "fid_legacy": "legacy"}
 OF_PICTURES: dict[str, Callable[[Tensor, Tensor], list[float]]] = {
     "l1": metrics.l1,
     "psnr": metrics.psnr,
@@ -74,7 +75,7 @@ class Judge:
                     f"of each domain, but one has {fewest}; raise dataset.val_fraction or dataset.n_val, or set "
                     f"train.validate_every_epochs to 0"
                 )
-            self.inception = Inception(device)
+            self.network = inception_2015(device)
             self.features = {direction: self._features(pictures) for direction, pictures in target.items()}
 
     def score(self, direction: str, fake: Tensor, cycle: Tensor | None) -> Estimate:
@@ -98,14 +99,12 @@ class Judge:
         return _finite(math.fsum(values) / len(values), _error(values))
 
     def _features(self, pictures: Tensor) -> Tensor:
-        with torch.jit.optimized_execution(False):  # type: ignore[attr-defined] # else its first passes are rounded otherwise than later ones
-            return self.inception.legacy(images.to_uint8(pictures.cpu()), BATCH)
+        with torch.jit.optimized_execution(False):  # type: ignore[attr-defined] # else first passes may round otherwise
+            return self.network.features(torch.split(images.to_uint8(pictures.cpu()), BATCH), OF_SETS[self.kind])
 
     def _distance(self, real: Tensor, fake: Tensor) -> Estimate:
-        if self.kind != "kid_x1000":
-            return _finite(metrics.fid(real, fake))
-        value = metrics.kid_x1000(real, fake, subsets=1, subset_size=min(len(real), len(fake)), seed=0)
-        return _finite(math.nan if value is None else value)
+        estimate = (metrics.kid_x1000 if self.kind == "kid_x1000" else metrics.fid)(real, fake)
+        return _finite(estimate.value, estimate.se)
 
 
 def _error(values: list[float]) -> float:

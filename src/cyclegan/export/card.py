@@ -7,22 +7,12 @@ from typing import Any
 from cyclegan.export.formats import ONNX_FILE, PROGRAM_FILE
 from cyclegan.models.specs import GeneratorSpec
 
-MEANINGS = {
-    "fid_legacy_test": "FID with pytorch-fid's resizing, real test against translated test pictures (lower is better)",
-    "kid_x1000_test": "KID x 1000, same features (lower is better)",
-    "cycle_l1": "mean difference of back(forth(x)) and x, on [-1, 1] (lower is better)",
-    "cycle_psnr": "the same as PSNR in dB",
-    "cycle_ssim": "the same as SSIM",
-    "pair_l1": "mean difference of output and truth on held-out true pairs, on [-1, 1] (lower is better)",
-    "pair_psnr": "the same as PSNR in dB",
-    "pair_ssim": "the same as SSIM",
-}
-
 
 def model_card(
     specs: Mapping[str, GeneratorSpec],
     training: Mapping[str, Any],
     scores: Mapping[str, Any],
+    meanings: Mapping[str, str],
     parity: Mapping[str, Mapping[str, float]],
     opset: int,
     commit: str | None = None,
@@ -33,6 +23,7 @@ def model_card(
         specs: the exported generators by name.
         training: what the train stage, or the import of weights, wrote into training.json.
         scores: the metrics of the evaluate stage.
+        meanings: what each score says, by its name.
         parity: largest difference from the eager network, by generator and file.
         opset: of the ONNX files.
         commit: the commit that was checked out. None in a file that DVC records: such a file is committed after it is
@@ -69,11 +60,12 @@ Differences are the largest of any output value from the network run eagerly in 
 
 ## Scores
 
-On {held_out["test_A"]} and {held_out["test_B"]} held-out pictures, beside copying the input and answering the mean colour.
+On {held_out["test_A"]} and {held_out["test_B"]} held-out pictures, beside copying the input, answering the mean colour and,
+as `real_train`, real training pictures.
 
-{_score_table("A_to_B", scores["A_to_B"])}
+{_score_table("A_to_B", scores["A_to_B"], meanings)}
 
-{_score_table("B_to_A", scores["B_to_A"])}
+{_score_table("B_to_A", scores["B_to_A"], meanings)}
 
 ## Data
 
@@ -131,10 +123,10 @@ def _generator_rows(specs: Mapping[str, GeneratorSpec], parity: Mapping[str, Map
     return "\n".join(rows)
 
 
-def _score_table(direction: str, columns: Mapping[str, Mapping[str, float | None]]) -> str:
+def _score_table(direction: str, columns: Mapping[str, Mapping[str, float | None]], meanings: Mapping[str, str]) -> str:
     rows = [f"| {direction} | {' | '.join(columns)} | meaning |", "| --- " * (len(columns) + 2) + "|"]
     for name in columns["model"]:
-        values = [columns[column][name] for column in columns]
+        values = [column.get(name) for column in columns.values()]
         cells = ["-" if value is None else f"{value:.4g}" for value in values]
-        rows.append(f"| {name} | {' | '.join(cells)} | {MEANINGS[name]} |")
+        rows.append(f"| {name} | {' | '.join(cells)} | {meanings[name]} |")
     return "\n".join(rows)

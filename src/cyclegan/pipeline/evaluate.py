@@ -2,8 +2,10 @@
 
 import contextlib
 import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any
 
 import pandas as pd
 import torch
@@ -16,50 +18,83 @@ from cyclegan.data.store import Store
 from cyclegan.device import choose_device, make_deterministic, out_of_memory_explained
 from cyclegan.errors import UserError
 from cyclegan.evaluation import protocol
-from cyclegan.evaluation.features import Inception
+from cyclegan.evaluation.features import feature_network
 from cyclegan.evaluation.gallery import gallery
+from cyclegan.evaluation.sets import SetScorer
 from cyclegan.models.specs import GeneratorSpec
 from cyclegan.models.weights import load_generator
-from cyclegan.pipeline import paths
+from cyclegan.pipeline import paths, scores
+from cyclegan.pipeline.domains import RealPictures
 from cyclegan.pipeline.files import write_json
 from cyclegan.pipeline.guard import Unchanged, sole_holder
-from cyclegan.pipeline.trained import read_training
+from cyclegan.pipeline.trained import choose_weights, read_training
 
-Choice = Literal["best", "ema", "raw"]  # in the order of preference
 DIRECTIONS: dict[str, tuple[Domain, Domain]] = {"A_to_B": ("A", "B"), "B_to_A": ("B", "A")}
+
+Pair = dict[str, nn.Module]  # G_AB and G_BA
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What evaluation finds.
+
+    Attributes:
+        table: the scores, in the columns of `scores.COLUMNS`.
+        rows: a row a test picture, of the generators that are exported.
+        sheets: a gallery a direction, of the same.
+    """
+
+    table: pd.DataFrame
+    rows: pd.DataFrame
+    sheets: dict[str, images.Pixels]
 
 
 def evaluate(config: Config, unchanged: Unchanged) -> None:
-    """Score the generators of `evaluate.model`; writes the metrics, a row a test picture, and a gallery a direction.
+    """Score the generators of `evaluate.model`; writes the scores, a row a test picture, and a gallery a direction.
 
     Raises:
-        UserError: no data, no generators, generators of other channels, averages or best ones asked for where none were
-            kept, too little memory, or params, data or code that changed meanwhile.
+        UserError: no data, no generators, generators of other channels, weights asked for that were not kept, no such
+            feature network, too little memory, or params, data or code that changed meanwhile.
     """
-    model = Path(config.evaluate.model)
+    model, root = Path(config.evaluate.model), lineage.project_root()
     train_key = read_training(model)["train_key"]
     if model == paths.TRAINED:  # DVC holds the result now
-        _forget_checkpoints(lineage.project_root() / paths.CHECKPOINTS / train_key)
-    log_store = tracking.store_of(config.tracking, lineage.project_root())
+        _forget_checkpoints(root / paths.CHECKPOINTS / train_key)
+    log_store = tracking.store_of(config.tracking, root)
     make_deterministic()
     device = choose_device(config.runtime.device)
     store = Store(paths.PREPARED)
-    weights = _choose(model, config.evaluate.weights)
-    generators = {name: load_generator(paths.generator(model, name, weights), device) for name in ("G_AB", "G_BA")}
-    for here, there in DIRECTIONS.values():
-        _check_fit(store, model, generators[f"G_{here}{there}"][1], here, there)
+    subjects = choose_weights(model, config.evaluate.weights)
+    generators: dict[str, Pair] = {}
+    for subject, weights in subjects.items():
+        loaded = {name: load_generator(paths.generator(model, name, weights), device) for name in ("G_AB", "G_BA")}
+        for here, there in DIRECTIONS.values():
+            _check_fit(store, model, loaded[f"G_{here}{there}"][1], here, there)
+        generators[subject] = {name: network for name, (network, _) in loaded.items()}
+    network = feature_network(config.evaluate.feature_network, Path(config.evaluate.feature_weights), device)
+    sets = SetScorer(config.evaluate.protocols, network)
     side = store.open("test", "A").heights[0]
     with out_of_memory_explained({"evaluate.batch_size": config.evaluate.batch_size, "preprocess.crop_size": side}):
-        scores, table, sheets = _score(store, generators, config, device)
+        outcome = _score(store, generators, sets, config, device, root / paths.FEATURES)
     unchanged()
-    for direction, sheet in sheets.items():
+    for direction, sheet in outcome.sheets.items():
         paths.GALLERIES[direction].parent.mkdir(parents=True, exist_ok=True)
         images.write(paths.GALLERIES[direction], sheet)
-    counts = {f"test_{name}": store.summary["sets"][f"test{name}"]["pictures"] for name in DOMAINS}
-    write_json(paths.EVALUATE_METRICS, {"weights": weights, "pictures": counts, **scores})
-    table.to_csv(paths.PER_PICTURE, index=False, float_format="%.6g", lineterminator="\n")
-    _log(config, log_store, train_key, store.summary["source"]["name"], scores)
-    print(_as_table(scores))
+    about = {
+        "weights": subjects["model"],
+        "pictures": {f"test_{name}": store.summary["sets"][f"test{name}"]["pictures"] for name in DOMAINS},
+        "protocol": {
+            "sets": list(config.evaluate.protocols),
+            "features": config.evaluate.feature_network,
+            "features_digest": network.digest,
+            "test_digest": store.test_digest,
+        },
+    }
+    write_json(paths.EVALUATE_METRICS, about | scores.nested(outcome.table))
+    scores.write(outcome.table, paths.SCORES)
+    outcome.rows.to_csv(paths.PER_PICTURE, index=False, float_format="%.6g", lineterminator="\n")
+    _log(config, log_store, train_key, store.summary["source"]["name"], outcome.table)
+    print(scores.as_text(outcome.table))
 
 
 def _forget_checkpoints(folder: Path) -> None:
@@ -69,44 +104,38 @@ def _forget_checkpoints(folder: Path) -> None:
 
 
 def _score(
-    store: Store, generators: dict[str, tuple[nn.Module, GeneratorSpec]], config: Config, device: torch.device
-) -> tuple[dict[str, Any], pd.DataFrame, dict[str, images.Pixels]]:
-    """Both directions: the scores, a row a test picture, and a gallery each."""
-    inception = Inception(device)
+    store: Store,
+    generators: Mapping[str, Pair],
+    sets: SetScorer,
+    config: Config,
+    device: torch.device,
+    cache: Path,
+) -> Outcome:
+    """Both directions; `generators` by subject."""
     batch_size = config.evaluate.batch_size
+    pictures = RealPictures(store, sets, batch_size, cache)
     domains = {
-        name: protocol.load_domain(
-            store.open("test", name), store.summary["sets"][f"train{name}"]["mean"], inception, batch_size
-        )
-        for name in DOMAINS
+        there: pictures.domain(there, len(store.open("test", here)), against_all=config.evaluate.against_all)
+        for here, there in DIRECTIONS.values()
     }
-    scores: dict[str, Any] = {}
+    settings = protocol.Settings(sets, batch_size, config.evaluate.bootstrap_samples, config.seed, store.paired_test)
+    tables: dict[str, protocol.Table] = {}
     rows: list[pd.DataFrame] = []
     sheets: dict[str, images.Pixels] = {}
     for direction, (here, there) in DIRECTIONS.items():
         source, target = domains[here], domains[there]
-        forth, back = generators[f"G_{here}{there}"][0], generators[f"G_{there}{here}"][0]
-        result = protocol.translate(forth, back, source.real, device, batch_size)
-        scores[direction], table = protocol.score(
-            source, target, result, inception, config.evaluate, config.seed, paired=store.paired_test
-        )
-        rows.append(table.assign(direction=direction))
-        truth = target.real if store.paired_test else None
-        sheets[direction] = gallery(source.real, result.fake, result.reconstructed, truth, config.evaluate.gallery_size)
+        results = {
+            subject: protocol.translate(pair[f"G_{here}{there}"], pair[f"G_{there}{here}"], source.real, device, batch_size)
+            for subject, pair in generators.items()
+        }
+        tables[direction], of_pictures = protocol.score(source, target, results, settings)
+        rows.append(of_pictures.assign(direction=direction))
+        truth, model = target.real if store.paired_test else None, results["model"]
+        sheets[direction] = gallery(source.real, model.fake, model.reconstructed, truth, config.evaluate.gallery_size)
     everything = pd.concat(rows)
     everything.insert(0, "direction", everything.pop("direction"))
-    return scores, everything, sheets
-
-
-def _choose(model: Path, wanted: Literal["auto", "best", "ema", "raw"]) -> Choice:
-    """The folders to take: those asked for, or the first of best, ema and raw that there are."""
-    kept: list[Choice] = [one for one in get_args(Choice) if one == "raw" or paths.generator(model, "G_AB", one).is_dir()]
-    if wanted == "auto":
-        return kept[0]
-    if wanted not in kept:
-        missing = {"best": "no best generators: it was trained without validation", "ema": "no averages"}[wanted]
-        raise UserError(f"evaluate.weights is {wanted} in params.yaml, but {model} holds {missing}; set it to auto")
-    return wanted
+    counts = {direction: len(domains[here].real) for direction, (here, _) in DIRECTIONS.items()}
+    return Outcome(scores.table(tables, counts), everything, sheets)
 
 
 def _check_fit(store: Store, model: Path, spec: GeneratorSpec, here: str, there: str) -> None:
@@ -124,16 +153,10 @@ def _check_fit(store: Store, model: Path, spec: GeneratorSpec, here: str, there:
         )
 
 
-def _log(config: Config, log_store: tracking.Store, train_key: str, dataset: str, scores: dict[str, Any]) -> None:
+def _log(config: Config, log_store: tracking.Store, train_key: str, dataset: str, table: pd.DataFrame) -> None:
     with tracking.add_to(log_store, lineage.project_root(), train_key, f"{dataset} {train_key[:8]}") as log:
-        flat = tracking.flatten(scores)
-        log.metrics({f"test/{name.replace('.', '/')}": value for name, value in flat.items() if value is not None})
-        settings = tracking.flatten({"evaluate": config.evaluate.model_dump()})
+        log.metrics({f"test/{name}": value for name, value in scores.flat(table).items()})
+        settings: dict[str, Any] = tracking.flatten({"evaluate": config.evaluate.model_dump()})
         log.tags({name: str(value) for name, value in settings.items()})
-        for path in (*paths.GALLERIES.values(), paths.PER_PICTURE, paths.EVALUATE_METRICS):
+        for path in (*paths.GALLERIES.values(), paths.PER_PICTURE, paths.SCORES, paths.EVALUATE_METRICS):
             log.artifact(path, "evaluation")
-
-
-def _as_table(scores: dict[str, Any]) -> str:
-    tables = [pd.DataFrame(columns).rename_axis(direction) for direction, columns in scores.items()]
-    return "\n\n".join(table.to_string(float_format=lambda value: f"{value:.4g}", na_rep="-") for table in tables)

@@ -7,6 +7,7 @@ import torch
 from cyclegan import lineage, randomness, tracking
 from cyclegan.config import Config
 from cyclegan.errors import UserError
+from cyclegan.evaluation import catalogue
 from cyclegan.export import parity
 from cyclegan.export.card import model_card
 from cyclegan.export.formats import ONNX_FILE, PROGRAM_FILE, Shape, export_onnx, export_program
@@ -56,7 +57,8 @@ def export(config: Config, unchanged: Unchanged) -> None:
                     f"{name}/{file} differs from the network by {difference:.1e}, more than export.tolerance of "
                     f"{config.export.tolerance:.1e} in params.yaml; nothing was exported: try another export.opset"
                 )
-    card = model_card(specs, training, scores, differences, config.export.opset)
+    meanings = {name: catalogue.explained(name) for name in scores["A_to_B"]["model"] | scores["B_to_A"]["model"]}
+    card = model_card(specs, training, scores, meanings, differences, config.export.opset)
     (folder / CARD).write_text(card, encoding="utf-8")
     unchanged()
     put_in_place(folder, paths.EXPORTED)
@@ -68,7 +70,7 @@ def export(config: Config, unchanged: Unchanged) -> None:
     with tracking.add_to(log_store, root, train_key, f"{dataset} {train_key[:8]}") as log:
         for name, spec in specs.items():
             log.generator(paths.EXPORTED / name, _shape(spec).example_side)
-        log.text(model_card(specs, training, scores, differences, config.export.opset, commit), CARD, "export")
+        log.text(model_card(specs, training, scores, meanings, differences, config.export.opset, commit), CARD, "export")
         log.artifact(paths.EXPORT_METRICS, "export")
 
 

@@ -16,6 +16,7 @@ VALIDATION = Path("reports/validation.csv")
 SAMPLES = {"A_to_B": Path("reports/samples_A_to_B.png"), "B_to_A": Path("reports/samples_B_to_A.png")}
 TRAIN_METRICS = Path("metrics/train.json")
 EVALUATE_METRICS = Path("metrics/evaluate.json")
+SCORES = Path("reports/scores.csv")
 PER_PICTURE = Path("reports/per_picture.csv")
 GALLERIES = {"A_to_B": Path("reports/gallery_A_to_B.png"), "B_to_A": Path("reports/gallery_B_to_A.png")}
 EXPORTED = Path("models/exported")
@@ -24,6 +25,7 @@ EXPORT_METRICS = Path("metrics/export.json")
 # Under the project's folder, not the workspace, and never a DVC output:
 CHECKPOINTS = Path(".checkpoints")
 DOWNLOADS = Path(".downloads")
+FEATURES = Path(".features")
 
 
 def generator(model: Path, name: str, weights: str) -> Path:

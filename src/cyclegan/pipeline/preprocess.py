@@ -58,7 +58,7 @@ def _tell(report: Report) -> None:
 
 def _metrics(summary: dict[str, Any], manifest: pd.DataFrame) -> dict[str, Any]:
     sets = {}
-    for (split, domain), rows in manifest.groupby(["split", "domain"], sort=False):
+    for (split, domain), rows in manifest[manifest["split"] != "reference"].groupby(["split", "domain"], sort=False):
         entry = summary["sets"][f"{split}{domain}"]
         sizes = rows["original_width"].astype(str) + "x" + rows["original_height"].astype(str)
         sides = (rows["original_width"] * rows["original_height"]) ** 0.5

@@ -1,7 +1,7 @@
 """What a model folder says of itself."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from cyclegan.errors import UserError
 from cyclegan.models.specs import TRAIN_KEY
@@ -23,3 +23,21 @@ def read_training(model: Path) -> dict[str, Any]:
             f"train the model again"
         )
     return training
+
+
+def choose_weights(model: Path, wanted: Literal["auto", "best", "ema", "raw"]) -> dict[str, str]:
+    """Which weights of a model folder are scored, by subject: "model", which is exported; best or last besides.
+
+    Raises:
+        UserError: the folder holds none of the kind that is wanted.
+    """
+    kept = [weights for weights in ("best", "ema", "raw") if paths.generator(model, "G_AB", weights).is_dir()]
+    if wanted not in ("auto", "raw", *kept):
+        why = "no averages (train.ema_decay was 0)" if wanted == "ema" else "none chosen by validation"
+        raise UserError(f"evaluate.weights is {wanted} in params.yaml, but {model} holds {why}; set it to auto")
+    chosen = wanted if wanted != "auto" else (kept or ["raw"])[0]
+    subjects = {"model": chosen}
+    if "best" in kept:
+        last = next(weights for weights in (chosen, *kept) if weights != "best")
+        subjects |= {"best": "best"} if chosen != "best" else {"last": last}
+    return subjects
