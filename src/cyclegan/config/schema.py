@@ -7,7 +7,6 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from cyclegan.config.sections import (
-    STRIDES,
     DatasetConfig,
     EvaluateConfig,
     ExportConfig,
@@ -20,8 +19,8 @@ from cyclegan.config.sections import (
     Section,
     TrackingConfig,
     TrainConfig,
-    smallest_side,
 )
+from cyclegan.config.sizes import STRIDES, smallest_side
 
 
 class Config(Section):

@@ -1,4 +1,4 @@
-"""What each section of params.yaml may say: one frozen model a section, with its ranges, and the sizes networks need.
+"""What each section of params.yaml may say: one frozen model a section, with its ranges.
 
 The comments in params.yaml are the users' documentation of each key; a `description` here is the remedy that an
 error message adds to the range.
@@ -26,8 +26,6 @@ from cyclegan.config.values import (
     place,
     plain,
 )
-
-STRIDES = {"resnet_6blocks": 4, "resnet_9blocks": 4, "unet_128": 128, "unet_256": 256}  # netG: sides are multiples, in px
 
 
 class Section(BaseModel):
@@ -283,30 +281,3 @@ class RuntimeConfig(Section):
     log_every_steps: Count
     sample_every_steps: Count
     checkpoint_every_seconds: Annotated[float, Field(gt=0, le=1e9)]
-
-
-def smallest_translated(architecture: str) -> int:
-    """Side of the smallest square, in px, that a generator of this `netG` can translate.
-
-    Padding by reflection, in a resnet, needs two rows of features.
-    """
-    stride = STRIDES[architecture]
-    return stride if architecture.startswith("unet") else 2 * stride
-
-
-def smallest_side(model: ModelConfig) -> int:
-    """Side of the smallest square, in px, that all four networks can take."""
-    return max(smallest_translated(model.netG), smallest_judged(model))
-
-
-def smallest_judged(model: ModelConfig) -> int:
-    """Side of the smallest square, in px, that the discriminators can judge."""
-    match model.netD:
-        case "pixel":
-            return 1
-        case "same_size":
-            return 16
-        case "basic":
-            return 24
-        case "n_layers":
-            return 3 * (1 << model.n_layers_D)
