@@ -1,7 +1,7 @@
 """Fixtures that many tests share: tiny configurations, and a tiny prepared data set made by the real modules."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -19,14 +19,18 @@ from cyclegan.data.batches import Streaming
 from cyclegan.data.inspection import inspect
 from cyclegan.data.plan import Plan
 from cyclegan.data.store import Store, Writer
+from cyclegan.evaluation.validation import Judge
 from cyclegan.sources import shapes
-from cyclegan.training.loop import Samples, Validation
+from cyclegan.training.loop import Samples
 from cyclegan.training.state import Canvas, TrainState, initial
+from cyclegan.training.validation import Validation
 
 __all__ = ["mlflow_database", "workspace"]  # fixtures from project.py
 
 PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
 TINY = project.TINY | {
+    "dataset.n_val": 0,
+    "train.validate_every_epochs": 0,
     "schedule.n_epochs_decay": 1,
     "train.precision": "float32",
     "runtime.checkpoint_every_seconds": 3600.0,
@@ -93,7 +97,13 @@ def make_data(prepared: Path) -> Callable[[Config], Data]:
             flip=config.preprocess.flip,
         )
         held_out = [store.open("test", domain).tensor(0, config.train.n_samples) for domain in layout.DOMAINS]
-        validation = Validation(*held_out, batch_size=1) if config.dataset.val_fraction > 0 else None
+        validation = None
+        if config.dataset.val_fraction > 0:
+            validation = Validation(*held_out, batch_size=1)
+        if validation is not None and config.train.validate_every_epochs > 0:
+            judge = Judge(config.train.validate_metric, *held_out, "the prepared pairs", paired=True, device=CPU)
+            every, patience = config.train.validate_every_epochs, config.train.stop_after_validations
+            validation = replace(validation, judge=judge, every=every, patience=patience)
         return Data(plan, Streaming(train_A, train_B, config.preprocess.crop_size), Samples(*held_out), validation)
 
     return make

@@ -82,6 +82,18 @@ CHOICES = {
     "loss.score_per": ["patch", "picture"],
     "schedule.lr_policy": ["linear", "step", "plateau", "cosine", "constant"],
     "train.epoch_length": ["max", "min"],
+    "train.validate_metric": [
+        "auto",
+        "pair_l1",
+        "pair_psnr",
+        "pair_ssim",
+        "kid_x1000",
+        "fid_clean",
+        "fid_legacy",
+        "cycle_l1",
+        "cycle_psnr",
+        "cycle_ssim",
+    ],
     "evaluate.weights": ["auto", "best", "ema", "raw"],
 }
 
@@ -200,8 +212,14 @@ def test_crops_are_multiples_of_what_the_generator_halves_down_to(architecture: 
         {"loss__gan_mode": "wgangp", "preprocess__mode": "scale_shortside_and_crop"},
         {"loss__gan_mode": "wgangp", "preprocess__mode": "crop", "loss__lambda_gp": 0.1},
         {"loss__gan_mode": "hinge", "preprocess__mode": "none", "loss__lambda_gp": 0.0},
-        {"schedule__lr_policy": "plateau", "dataset__val_fraction": 0.1, "loss__lambda_A": 0.0},
-        {"schedule__lr_policy": "plateau", "dataset__val_fraction": 0.1, "loss__lambda_B": 0.0},
+        {"schedule__lr_policy": "plateau", "dataset__n_val": 9, "loss__lambda_A": 0.0},
+        {"schedule__lr_policy": "plateau", "dataset__n_val": 0, "dataset__val_fraction": 0.1, "loss__lambda_A": 0.0},
+        {"schedule__lr_policy": "plateau", "dataset__name": "folder", "dataset__val_fraction": 0.0},
+        {"dataset__name": "folder", "dataset__n_val": 40, "dataset__val_fraction": 0.1},  # which has no use for the one
+        {"train__stop_after_validations": 3, "train__validate_every_epochs": 2},
+        {"evaluate__weights": "best", "train__validate_every_epochs": 0, "evaluate__model": "weights/mine"},
+        {"evaluate__weights": "best"},
+        {"schedule__lr_policy": "plateau", "dataset__n_val": 0, "dataset__val_fraction": 0.1, "loss__lambda_B": 0.0},
         {"schedule__lr_policy": "step", "dataset__val_fraction": 0.0, "loss__lambda_A": 0.0, "loss__lambda_B": 0.0},
         {"evaluate__weights": "raw", "train__ema_decay": 0.0},
         {"evaluate__weights": "auto", "train__ema_decay": 0.0},
@@ -373,12 +391,31 @@ def test_the_choices_are_these(key: str, values: list[str]) -> None:
             ["loss.gan_mode is wgangp", "preprocess.mode none trains on whole pictures", "choose a mode that crops"],
         ),
         (
-            {"schedule__lr_policy": "plateau", "dataset__val_fraction": 0.0},
+            {"schedule__lr_policy": "plateau", "dataset__n_val": 0, "dataset__val_fraction": 0.0},
             ["schedule.lr_policy is plateau", "dataset.val_fraction is 0", "set dataset.val_fraction to 0.1", "to another"],
         ),
         (
+            {"schedule__lr_policy": "plateau", "dataset__name": "horse2zebra", "dataset__n_val": 40},
+            ["schedule.lr_policy is plateau", "dataset.val_fraction is 0"],
+        ),
+        (
+            {"dataset__n_val": 4, "dataset__val_fraction": 0.1},
+            ["dataset: n_val is 4 and val_fraction is 0.1", "set val_fraction to 0, or n_val to 0"],
+        ),
+        ({"dataset__n_val": -1}, ["dataset.n_val is -1", ">= 0", "0 draws no validation pairs"]),
+        (
+            {"train__stop_after_validations": 5, "train__validate_every_epochs": 0},
+            ["train: stop_after_validations is 5 while validate_every_epochs is 0", "set validate_every_epochs to 1"],
+        ),
+        (
+            {"evaluate__weights": "best", "train__validate_every_epochs": 0},
+            ["evaluate.weights is 'best' while train.validate_every_epochs is 0", "set evaluate.weights to auto"],
+        ),
+        ({"train__validate_metric": "structural"}, ["train.validate_metric is 'structural'", "'pair_l1'"]),
+        (
             {
                 "schedule__lr_policy": "plateau",
+                "dataset__n_val": 0,
                 "dataset__val_fraction": 0.1,
                 "loss__lambda_A": 0.0,
                 "loss__lambda_B": 0.0,

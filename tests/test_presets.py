@@ -117,7 +117,7 @@ def test_every_preset_that_was_asked_for_is_there_and_says_what_it_is() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_preset_fixes_the_whole_method_whatever_params_say(name: str) -> None:
     other = yaml.safe_load(yaml.safe_dump(PARAMS))
-    fixed = METHOD | {f"dataset.{key}" for key in ("limit", "val_fraction", "url", "sha256")}
+    fixed = METHOD | {f"dataset.{key}" for key in ("limit", "n_val", "val_fraction", "url", "sha256")}
     if name not in ("reference", "course"):
         fixed |= {"dataset.name"}
     for dotted in fixed:
@@ -184,7 +184,11 @@ def test_the_reference_is_the_papers_method() -> None:
         "pool_size": 50,
         "ema_decay": 0.0,
         "precision": "float32",
+        "validate_every_epochs": 0,
+        "validate_metric": "auto",
+        "stop_after_validations": 0,
     }
+    assert reference.dataset.n_val == 0
     assert reference.evaluate.weights == "auto"
 
 

@@ -161,7 +161,7 @@ def export_weights(
     source: Annotated[Path, typer.Argument(metavar="SRC", help="A network's folder, or a model folder.")],
     target: Annotated[Path, typer.Argument(metavar="DST", help="The .pth file to write; for a model folder, a folder.")],
     weights: Annotated[
-        str | None, typer.Option(help="Of a model folder: raw or ema. Without it, ema where it is kept, else raw.")
+        str | None, typer.Option(help="Of a model folder: best, ema or raw. Without it, the first of these that there is.")
     ] = None,
 ) -> None:
     """Write weights for the reference PyTorch implementation, under its names: its D_A judges domain B."""

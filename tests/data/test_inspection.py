@@ -198,6 +198,47 @@ def test_few_pictures_are_decoded_ahead(raw: Path, make_config: Settings, monkey
     assert most <= 2 * inspection.AHEAD + 1
 
 
+def test_true_validation_pairs_stay_whole_are_no_leak_and_leak_into_other_sets(raw: Path, make_config: Settings) -> None:
+    for number in range(3):
+        for name in ("valA", "valB"):
+            (raw / name).mkdir(exist_ok=True)
+            images.write(raw / name / f"{number}.png", noise(60 + number))  # the same in both domains
+    images.write(raw / "trainA/twin.png", noise(60))
+    images.write(raw / "testB/1.png", noise(61))
+    images.write(raw / "testA/1.png", noise(77))
+    (raw / "valB/2.png").write_bytes(b"")
+    used: list[Good] = []
+    settings = make_config(**{"dataset.on_bad_image": "skip"})
+    report = inspect(raw, settings, paired_test=True, paired_val=True, use=used.append)
+    assert rows(report) == [
+        ("bad", "valA/2.png", "its counterpart in the other domain is bad"),
+        ("bad", "valB/2.png", "empty file"),
+        ("leak", "valA/0.png", "the same file, in training and validation"),
+        ("leak", "valB/0.png", "the same file, in training and validation, of different domains"),
+        ("leak", "testB/1.png", "the same file, in validation and test, of different domains"),
+    ]
+    assert list(report.sets) == ["trainA", "valA", "testA", "trainB", "valB", "testB"]
+    assert {name: entry.usable for name, entry in report.sets.items()} == {
+        "trainA": 7, "valA": 2, "testA": 2, "trainB": 6, "valB": 2, "testB": 2
+    }  # fmt: skip
+    held_out = [
+        (good.picture.domain, good.picture.split, good.picture.name) for good in used if good.picture.split == "val"
+    ]
+    assert held_out == [(domain, "val", f"{number}.png") for domain in "AB" for number in range(2)]
+    assert all(good.pixels.shape == (32, 32, 3) for good in used if good.picture.split == "val")
+    unpaired = inspect(raw, settings, paired_test=True)
+    assert ("leak", "valB/1.png", "the same file, in both domains") in rows(unpaired)
+
+
+def test_a_share_to_hold_out_beside_a_validation_set_is_one_failure(raw: Path, make_config: Settings) -> None:
+    for name in ("valA", "valB"):
+        (raw / name).mkdir()
+        images.write(raw / name / "x.png", noise(60 + len(list((raw / name).parent.iterdir()))))
+    report = inspect(raw, make_config(**{"dataset.val_fraction": 0.2}), paired_test=False)
+    assert len(report.failures) == 1
+    assert "set dataset.val_fraction to 0" in report.failures[0]
+
+
 def squares_of(raw: Path, config: Config) -> list[images.Pixels | None]:
     taken: list[Good] = []
     inspect(raw, config, paired_test=True, use=taken.append)

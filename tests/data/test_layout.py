@@ -200,8 +200,6 @@ def test_no_limit_takes_all_and_a_limit_comes_before_holding_out(tmp_path: Path)
 
 def test_there_is_no_validation_split_unless_asked_for(tmp_path: Path) -> None:
     raw = fill(tmp_path, trainA=numbered(30), trainB=numbered(30))
-    assert Division().splits == Division(val_fraction=0.0).splits == ("train", "test")
-    assert Division(val_fraction=0.1).splits == ("train", "val", "test")
     assert {picture.split for picture in find(raw, Division(), seed=0)} == {"train", "test"}
 
 
@@ -218,7 +216,7 @@ def test_validation_pictures_come_from_what_the_test_split_leaves(
     pictures = find(raw, division, seed=0)
     tests = {domain: names(find(raw, Division(test_fraction=2 / len(train)), seed=0), domain, "test") for domain in "AB"}
     for domain in ("A", "B"):
-        sets = {split: names(pictures, domain, split) for split in division.splits}
+        sets = {split: names(pictures, domain, split) for split in ("train", "val", "test")}
         assert len(sets["val"]) == held
         assert sets["test"] == tests[domain]  # holding out for validation does not change the test split
         assert sorted(chain(*sets.values())) == sorted(train + (test if own_tests else []))  # so they are disjoint
@@ -265,3 +263,38 @@ def test_what_validation_leaves_must_not_be_nothing(tmp_path: Path) -> None:
     raw = fill(tmp_path, trainA=numbered(2), trainB=numbered(9))
     with pytest.raises(UserError, match="trainA has no pictures left to train on once others are held out; add some"):
         find(raw, Division(val_fraction=0.1), seed=0)
+
+
+@pytest.mark.parametrize("direction", ["AtoB", "BtoA"])
+def test_a_validation_set_of_its_own_is_taken_whole_and_no_other_set_changes(tmp_path: Path, direction: Any) -> None:
+    raw = fill(tmp_path, trainA=numbered(9), trainB=numbered(14), testA=["t.png"], testB=["t.png"])
+    without = find(raw, Division(direction), seed=0)
+    fill(raw, valA=["y.png", "d/x.png"], valB=["y.jpg", "d/x.png", "z.png"])
+    pictures = find(raw, Division(direction), seed=0)
+    assert [picture for picture in pictures if picture.split != "val"] == without
+    val = {domain: [p for p in pictures if (p.split, p.domain) == ("val", domain)] for domain in "AB"}
+    of_A, of_B = ("A", "B") if direction == "AtoB" else ("B", "A")
+    assert [p.name for p in val[of_A]] == ["d/x.png", "y.png"]
+    assert [p.name for p in val[of_B]] == ["d/x.png", "y.jpg", "z.png"]
+    assert {p.path.relative_to(raw).parts[0] for p in val[of_A]} == {"valA"}
+    assert len(find(raw, Division(direction, limit=1), seed=0)) == 6
+    with pytest.raises(UserError, match="only one of valA and valB has: z;"):
+        check_pairs(pictures, "val")
+    check_pairs(pictures)
+
+
+def test_a_validation_set_and_a_share_to_hold_out_contradict_one_another(tmp_path: Path) -> None:
+    raw = fill(tmp_path, trainA=numbered(9), trainB=numbered(9), valA=["x.png"], valB=["y.png"])
+    with pytest.raises(
+        UserError, match=r"dataset.val_fraction is 0.1 .* has validation pictures of its own .* to 0, or take"
+    ):
+        find(raw, Division(val_fraction=0.1), seed=0)
+
+
+def test_a_validation_set_of_one_domain_only_is_refused_and_an_empty_folder_is_none(tmp_path: Path) -> None:
+    raw = fill(tmp_path, trainA=numbered(9), trainB=numbered(9), valB=["x.png"])
+    (raw / "valA").mkdir()
+    with pytest.raises(UserError, match="valB holds validation pictures, but the other domain has none"):
+        find(raw, Division(), seed=0)
+    (raw / "valB/x.png").unlink()
+    assert {picture.split for picture in find(raw, Division(val_fraction=0.1), seed=0)} == {"train", "val", "test"}

@@ -45,11 +45,13 @@ def at(place: str, image: Image.Image | Pixels, file: str | None = None) -> tupl
     return picture, fingerprint(levels, file or place)
 
 
-def found(*entries: tuple[Picture, Fingerprint], paired_test: bool = False) -> list[tuple[str, str, str, bool]]:
+def found(
+    *entries: tuple[Picture, Fingerprint], paired_test: bool = False, paired_val: bool = False
+) -> list[tuple[str, str, str, bool]]:
     def place(picture: Picture) -> str:
         return f"{picture.split} {picture.domain} {picture.name}"
 
-    twins = leaks.find(entries, paired_test=paired_test)
+    twins = leaks.find(entries, paired_test=paired_test, paired_val=paired_val)
     return [(place(twin.picture), place(twin.other), twin.how, twin.leak) for twin in twins]
 
 
@@ -187,10 +189,15 @@ PLACES = [f"{split} {domain} x.png" for split in ("train", "val", "test") for do
 
 @pytest.mark.parametrize(("first", "second"), itertools.combinations(PLACES, 2))
 @pytest.mark.parametrize("paired_test", [False, True])
-def test_the_later_set_holds_the_offender_and_true_pairs_are_no_leak(first: str, second: str, paired_test: bool) -> None:
+@pytest.mark.parametrize("paired_val", [False, True])
+def test_the_later_set_holds_the_offender_and_true_pairs_are_no_leak(
+    first: str, second: str, paired_test: bool, paired_val: bool
+) -> None:
     image = scene(0)
-    twins = found(at(second, image, "f"), at(first, image, "f"), paired_test=paired_test)
-    pair = paired_test and (first, second) == ("test A x.png", "test B x.png")
+    twins = found(at(second, image, "f"), at(first, image, "f"), paired_test=paired_test, paired_val=paired_val)
+    pair = (paired_test and (first, second) == ("test A x.png", "test B x.png")) or (
+        paired_val and (first, second) == ("val A x.png", "val B x.png")
+    )
     assert twins == ([] if pair else [(second, first, "the same file", True)])
 
 

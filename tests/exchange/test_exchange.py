@@ -494,8 +494,21 @@ def test_weights_that_are_not_there_are_not_replaced_by_others(tmp_path: Path, t
         export_weights(trained, tmp_path / "out", weights="raw")
     assert export_weights(trained, tmp_path / "out")[0].spec.weights == "ema"  # type: ignore[union-attr]
     assert len(export_weights(trained, tmp_path / "out2", weights="ema")) == 4
-    with pytest.raises(UserError, match="--weights is best; it must be raw"):
+    with pytest.raises(UserError, match="holds no best weights of G_AB; leave --weights out"):
         export_weights(trained, tmp_path / "x", weights="best")
+    with pytest.raises(UserError, match=r"--weights is last; it must be best \(by validation\), ema"):
+        export_weights(trained, tmp_path / "x", weights="last")
+
+
+@pytest.mark.parametrize(("weights", "suffix"), [(None, "_best"), ("best", "_best"), ("ema", "_ema"), ("raw", "")])
+def test_the_best_by_validation_come_first_and_are_neither_the_raw_ones_nor_the_averages(
+    tmp_path: Path, trained: Path, weights: str | None, suffix: str
+) -> None:
+    for name in ("G_AB", "G_BA"):
+        spec = replace(GENERATOR, direction=name, size=64, weights="raw")  # the best happen to be such
+        save(paths.generator(trained, name, "best"), spec.build().state_dict(), spec)
+    done = export_weights(trained, tmp_path / "out", weights=weights)
+    assert [network.source.name for network in done][:2] == [f"G_AB{suffix}", f"G_BA{suffix}"]
 
 
 def test_one_network_is_one_file(tmp_path: Path, trained: Path) -> None:

@@ -89,6 +89,24 @@ def tables(card: str) -> dict[str, list[list[str]]]:
     return found
 
 
+BEST = {"epoch": 7, "step": 700, "weights": "ema", "metric": "kid_x1000_val", "value": 12.34567, "se": 0.98765}
+
+
+def test_it_says_which_generators_these_are_and_by_what_they_were_chosen() -> None:
+    text = " ".join(make(training=TRAINING | {"best": BEST}, scores=SCORES | {"weights": "best"}).split())
+    assert "best generators by validation: those after epoch 7 (their moving averages), whose kid_x1000_val," in text
+    assert "was 12.35 +- 0.99 on pictures held out of training. No test picture took part in the choice." in text
+    without_error = make(
+        training=TRAINING | {"best": BEST | {"se": None, "weights": "raw"}}, scores=SCORES | {"weights": "best"}
+    )
+    assert "epoch 7 (as trained)" in without_error
+    assert "12.35 on pictures" in without_error
+    for weights, words in (("ema", "the moving averages at the end of the training"), ("raw", "as the training left them")):
+        text = make(training=TRAINING | {"best": BEST}, scores=SCORES | {"weights": weights})
+        assert f"These are the generators {words}; validation did not choose them." in text
+        assert "epoch 7" not in text
+
+
 @pytest.mark.parametrize("direction", ["A_to_B", "B_to_A"])
 def test_every_score_stands_beside_the_trivial_answers_with_its_meaning(direction: str) -> None:
     head, _, *rows = tables(make())[direction]

@@ -202,8 +202,8 @@ def injection(project: Path) -> Path:
 
 def outputs(project: Path) -> dict[str, bytes]:
     """What training makes: weights, history, metrics, samples."""
-    files = [*(project / paths.TRAINED).rglob("*"), project / paths.HISTORY, project / paths.TRAIN_METRICS]
-    files += [project / path for path in paths.SAMPLES.values()]
+    files = [*(project / paths.TRAINED).rglob("*"), project / paths.TRAIN_METRICS]
+    files += [project / path for path in (paths.HISTORY, paths.VALIDATION, *paths.SAMPLES.values())]
     return {str(file.relative_to(project)): file.read_bytes() for file in files if file.is_file()}
 
 

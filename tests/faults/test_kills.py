@@ -26,7 +26,12 @@ SMALL = {
     "runtime.sample_every_steps": 20,
     "runtime.checkpoint_every_seconds": 0.1,  # as often as a hundredth of the time allows: every second or two
 }
-PLATEAU = {"dataset.val_fraction": 0.34, "schedule.lr_policy": "plateau"}
+PLATEAU = {
+    "dataset.n_val": 0,
+    "dataset.val_fraction": 0.34,
+    "schedule.lr_policy": "plateau",
+    "train.validate_metric": "cycle_l1",
+}
 BF16 = {"train.precision": "bf16"}
 CASES: dict[str, dict[str, Any]] = {
     "lsgan and averages": {},

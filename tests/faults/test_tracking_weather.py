@@ -26,7 +26,9 @@ from cyclegan.pipeline import paths
 SMALL = {
     "train.precision": "float32",
     "train.keep_state": False,
+    "dataset.n_val": 0,
     "dataset.val_fraction": 0.34,
+    "train.validate_metric": "cycle_l1",
     "schedule.n_epochs": 15,
     "schedule.n_epochs_decay": 15,
     "runtime.sample_every_steps": 20,

@@ -76,6 +76,22 @@ def test_a_users_own_pictures_are_judged_where_they_lie(project: Path) -> None:
     assert "pictures has no trainA and trainB" in result.output
 
 
+def test_validation_is_counted_and_its_absence_said(project: Path) -> None:
+    result = run()
+    assert "no validation pictures, so that no best generators will be chosen" in result.output
+    set_params(project, {"train.stop_after_validations": 2})
+    result = run()
+    assert result.exit_code == 1
+    assert "train.stop_after_validations is 2 in params.yaml, but there are no validation pictures" in result.output
+    shutil.rmtree(paths.RAW)
+    shapes.make(paths.RAW, 36, 6, 4, 0, n_val=3).save(paths.RAW)
+    result = run()
+    assert result.exit_code == 0, result.output
+    assert "6 in trainA, 3 in valA, 4 in testA" in result.output
+    assert "of it validation" in result.output
+    assert "no validation pictures" not in result.output
+
+
 def test_before_the_download_the_settings_are_checked_and_it_says_that_data_is_not(project: Path) -> None:
     shutil.rmtree(paths.RAW)
     result = run()

@@ -51,10 +51,10 @@ def copy(project: Path, folder: Path) -> Path:
 
 
 def weights(project: Path) -> dict[str, bytes]:
-    """All weights, the state too, and the history."""
+    """All weights, the best and the state too, the history and the validations."""
     found = {str(file.relative_to(project)): file.read_bytes() for file in (project / paths.TRAINED).rglob("*.safetensors")}
-    assert len(found) == 7
-    return found | {"history": (project / paths.HISTORY).read_bytes()}
+    assert len(found) == 9
+    return found | {name: (project / name).read_bytes() for name in (str(paths.HISTORY), str(paths.VALIDATION))}
 
 
 def about(project: Path) -> dict[str, Any]:

@@ -36,8 +36,8 @@ def undisturbed(prepared: Path) -> dict[str, bytes]:
 
 
 def outputs(project: Path) -> dict[str, bytes]:
-    files = [*(project / paths.TRAINED).rglob("*"), project / paths.HISTORY, project / paths.TRAIN_METRICS]
-    files += [project / path for path in paths.SAMPLES.values()]
+    files = [*(project / paths.TRAINED).rglob("*"), project / paths.TRAIN_METRICS]
+    files += [project / path for path in (paths.HISTORY, paths.VALIDATION, *paths.SAMPLES.values())]
     return {str(file.relative_to(project)): file.read_bytes() for file in files if file.is_file()}
 
 

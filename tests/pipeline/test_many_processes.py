@@ -1,5 +1,6 @@
 """`train.launcher`: the train stage as two processes under torchrun, stopped, killed, and continued by more or fewer."""
 
+import json
 import os
 import shutil
 import signal
@@ -126,6 +127,26 @@ def test_stopped_it_goes_on_with_another_number_of_processes(fresh: Path, undist
         one, other = (load(made[str(paths.TRAINED / f"{name}.safetensors")]) for made in (expected, ours))
         for key, tensor in one.items():
             torch.testing.assert_close(other[key], tensor, rtol=0, atol=1e-4 * tensor.abs().max().item())
+
+
+def test_all_stop_early_together_and_a_training_that_did_is_finished(fresh: Path) -> None:
+    """With a rate too small to change any weight, the first validation stays the best."""
+    set_params(fresh, {"optimizer.lr": 1e-30, "train.stop_after_validations": 2})
+    said = run(fresh, *torchrun(*TRAIN)).stdout
+    metrics = json.loads((fresh / paths.TRAIN_METRICS).read_text())
+    stopped = metrics["stopped_early"]
+    assert (stopped, metrics["epochs"], metrics["best"]["epoch"], metrics["best"]["weights"]) == (3, 3, 1, "raw")
+    assert said.count(f"stopped early after epoch {stopped}: the last 2 validations found nothing better") == 1
+    validation = pd.read_csv(fresh / paths.VALIDATION)
+    assert validation["epoch"].drop_duplicates().tolist() == list(range(1, stopped + 1))
+    ((status, curves, _),) = mlflow_runs(fresh)
+    assert status == "FINISHED"
+    assert [step for step, _ in curves["val/A_to_B/pair_l1/raw"]] == validation["step"].drop_duplicates().tolist()
+    made = outputs(fresh)
+    shutil.rmtree(fresh / paths.TRAINED)
+    again = run(fresh, sys.executable, *TRAIN).stdout  # by one process, which has nothing left to do
+    assert f"continuing after step {3 * stopped}" in again
+    assert outputs(fresh) == made
 
 
 @pytest.mark.complete

@@ -60,10 +60,22 @@ def test_every_output_is_there_and_readable(project: Path) -> None:
     assert history["step"].tolist() == [2, 4, 6, 8, 10, 12]
     assert history["lr"].iloc[-1] == pytest.approx(0.0002 / 3)
     assert history.notna().all().all()
+    validation = pd.read_csv(project / paths.VALIDATION)
+    assert validation["step"].drop_duplicates().tolist() == [3, 6, 9, 12]
+    assert set(zip(validation["weights"], validation["direction"], validation["metric"], strict=True)) == {
+        (weights, direction, "pair_l1") for weights in ("raw", "ema") for direction in ("A_to_B", "B_to_A")
+    }
+    best = json.loads((project / paths.TRAIN_METRICS).read_text())["best"]
+    means = validation.groupby(["step", "weights"], sort=False)["value"].mean()
+    assert (best["step"], best["weights"]) == means.idxmin()
+    assert best["value"] == pytest.approx(means.min(), rel=1e-5)
+    assert best["epoch"] == best["step"] // 3
+    assert json.loads((project / paths.TRAINED / paths.TRAINING).read_text())["best"] == best
     scores = json.loads((project / paths.EVALUATE_METRICS).read_text())
+    assert scores["weights"] == "best"
     assert scores["pictures"] == {"test_A": 4, "test_B": 4}
     for direction in ("A_to_B", "B_to_A"):
-        assert set(scores[direction]) == {"model", "copy_input", "mean_colour", "real_train"}
+        assert set(scores[direction]) == {"model", "last", "copy_input", "mean_colour", "real_train"}
         assert scores[direction]["copy_input"]["cycle_l1"] == 0
         assert scores[direction]["model"]["pair_l1"] > 0
         assert scores[direction]["model"]["fid_clean_test"] > 0
@@ -80,6 +92,13 @@ def test_every_output_is_there_and_readable(project: Path) -> None:
     assert "Losses of the discriminators" in report
     card = (project / paths.EXPORTED / "README.md").read_text()
     assert f"{scores['A_to_B']['model']['pair_l1']:.4g}" in card
+    assert f"best generators by validation: those after epoch {best['epoch']} " in card
+    for direction in ("G_AB", "G_BA"):
+        exported, chosen = (
+            load_file(project / model / "generator.safetensors")
+            for model in (paths.EXPORTED / direction, paths.generator(paths.TRAINED, direction, "best"))
+        )
+        assert all(torch.equal(tensor, chosen[name]) for name, tensor in exported.items())
 
 
 def test_exported_programs_agree_with_the_network(project: Path) -> None:
@@ -119,6 +138,14 @@ def test_the_run_holds_curves_grids_data_models_and_origin(project: Path, tmp_pa
         subject, check = name.split("/")
         assert curve[-1].value == pytest.approx(health[subject][check], rel=1e-5)
     assert found.data.metrics["health/failing"] >= 0
+    validated = client.get_metric_history(found.info.run_id, "val/B_to_A/pair_l1/ema")
+    table = pd.read_csv(project / paths.VALIDATION).query("direction == 'B_to_A' and weights == 'ema'")
+    assert [(point.step, point.value) for point in validated] == [
+        (step, pytest.approx(value, rel=1e-6)) for step, value in zip(table["step"], table["value"], strict=True)
+    ]
+    best = json.loads((project / paths.TRAIN_METRICS).read_text())["best"]
+    assert found.data.tags["best.epoch"] == str(best["epoch"])
+    assert found.data.tags["best.weights"] == best["weights"]
     names = [entry.path for entry in client.list_artifacts(found.info.run_id, "images")]
     for direction in ("A_to_B", "B_to_A"):
         for step in (0, 6, 12):

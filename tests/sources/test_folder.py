@@ -47,7 +47,7 @@ def test_every_known_suffix_is_found_in_either_case(tmp_path: Path, suffix: str)
 
 
 def test_what_is_no_picture_is_left_where_it_is(tmp_path: Path) -> None:
-    root = fill(tmp_path / "in", "trainA/a.png", "trainB/b.png", "valA/c.png", "d.png")
+    root = fill(tmp_path / "in", "trainA/a.png", "trainB/b.png", "other/c.png", "d.png")
     for name in ("trainA/notes.txt", "trainA/Thumbs.db", "trainB/.DS_Store", "readme.md"):
         (root / name).write_text("x")
     (root / "trainA" / "folder.png").mkdir()
@@ -185,3 +185,16 @@ def test_what_is_left_out_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[
         f"{root}/trainA/*.heic: 2 files without a picture's suffix left out: 1.heic, 2.HEIC",
         f"{root}/trainB/more: a link to a folder is not followed",
     ]
+
+
+def test_validation_pictures_are_copied_and_are_pairs_where_test_pictures_are(tmp_path: Path) -> None:
+    root = tmp_path / "own"
+    for name in ("trainA", "trainB", "testA", "testB", "valA", "valB"):
+        (root / name).mkdir(parents=True)
+        (root / name / "x.png").write_bytes(name.encode())
+    paired = folder.make(tmp_path / "paired", root, paired_test=True)
+    assert (paired.paired_test, paired.paired_val) == (True, True)
+    assert (tmp_path / "paired/valB/x.png").read_bytes() == b"valB"
+    assert folder.make(tmp_path / "unpaired", root, paired_test=False).paired_val is False
+    (root / "valB/x.png").unlink()
+    assert folder.make(tmp_path / "half", root, paired_test=True).paired_val is False

@@ -25,8 +25,8 @@ def make(tmp_path: Path, points: list[int], monkeypatch: pytest.MonkeyPatch) -> 
     """Draw a data set; the glyphs are judged once for all tests."""
     monkeypatch.setattr(openmoji, "_selected", lambda *_: list(points))
 
-    def draw(name: str, size: int = 24, n_train: int | None = 20, n_test: int = 10, seed: int = 0) -> Path:
-        openmoji.make(tmp_path / name, size, n_train, n_test, seed)
+    def draw(name: str, size: int = 24, n_train: int | None = 20, n_test: int = 10, seed: int = 0, n_val: int = 0) -> Path:
+        openmoji.make(tmp_path / name, size, n_train, n_test, seed, n_val)
         return tmp_path / name
 
     return draw
@@ -135,3 +135,20 @@ def test_provenance_names_licence_and_authors(tmp_path: Path, make: Make) -> Non
     assert "OpenMoji" in provenance.attribution
     provenance.save(tmp_path)
     assert type(provenance).load(tmp_path) == provenance
+
+
+def test_validation_pairs_are_glyphs_of_their_own_and_move_no_other(make: Make, points: list[int]) -> None:
+    without, some = make("without"), make("some", n_val=6)
+    found = contents(some)
+    val = {name for name in found if name.startswith("val")}
+    assert {name: found[name] for name in found if name not in val} == contents(without)
+    glyphs = sorted(path.name for path in (some / "valA").iterdir())
+    assert glyphs == sorted(path.name for path in (some / "valB").iterdir())
+    assert len(glyphs) == 6
+    assert not set(glyphs) & {name for members in names(some).values() for name in members}
+
+    every = names(make("every", n_train=None, n_val=40))
+    assert len(every["trainA"]) == len(every["trainB"]) == (len(points) - 10 - 40) // 2
+    most = (len(points) - 10 - 40) // 2
+    with pytest.raises(UserError, match=r"dataset\.n_val is 40, .* 2 x n_train \+ n_test \+ n_val"):
+        make("much", n_train=most + 1, n_val=40)

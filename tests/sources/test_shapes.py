@@ -85,3 +85,18 @@ def test_scenes_scale_with_the_picture(size: int) -> None:
     assert small.shape == (size, size, 3)
     reduced = images.resize(large, size, size)
     assert np.abs(reduced.astype(int) - small).mean() < 12
+
+
+def test_validation_pairs_are_scenes_of_their_own_and_change_no_other_set(tmp_path: Path) -> None:
+    without, folder = make(tmp_path / "without", size=64), tmp_path / "with"
+    assert shapes.make(folder, 64, 30, 20, 0, n_val=7).paired_val is True
+    assert shapes.make(tmp_path / "none", 64, 1, 1, 0).paired_val is False
+    assert {path.name for path in without.iterdir()} == set(SETS)  # not even an empty folder
+    found = contents(folder)
+    val = {name: found.pop(name) for name in list(found) if name.startswith("val")}
+    assert found == contents(without)
+    assert len(val) == 14
+    outlined, filled = pictures(folder, "valA"), pictures(folder, "valB")
+    np.testing.assert_array_equal(inks(outlined), inks(filled))
+    others = {scene.tobytes() for name in ("trainA", "trainB", "testA") for scene in inks(pictures(folder, name))}
+    assert not others & {scene.tobytes() for scene in inks(outlined)}

@@ -21,6 +21,7 @@ from cyclegan.errors import UserError
 from cyclegan.training import checkpoint, ema
 from cyclegan.training.checkpoint import DamagedError, Saver, checkpoints, read_state, restore_checkpoint, save_checkpoint
 from cyclegan.training.program import step_mode
+from cyclegan.training.selection import Scored, Selection
 from cyclegan.training.state import TrainState
 from cyclegan.training.step import step
 
@@ -60,7 +61,7 @@ def contents(state: TrainState) -> dict[str, Tensor]:
             tensors |= {f"{name} {index} {key}": tensor for key, tensor in moments.items()}
     for name, pool in vars(state.pools).items():
         tensors |= {f"pool {name} {key}": tensor[:-1] for key, tensor in vars(pool).items()}
-    return tensors | state.history.tensors()
+    return tensors | state.selection.tensors() | state.history.tensors()
 
 
 def assert_equal(one: TrainState, other: TrainState) -> None:
@@ -69,6 +70,7 @@ def assert_equal(one: TrainState, other: TrainState) -> None:
     assert [name for name in first if not torch.equal(first[name], second[name])] == []
     assert one.step == other.step
     assert one.validation == other.validation
+    assert one.selection.about() == other.selection.about()
 
 
 CASES: dict[str, dict[str, Any]] = {
@@ -102,6 +104,13 @@ def test_a_restored_state_trains_on_to_the_bytes_of_an_undisturbed_one(
     train(state, config, data, until=3)
     state.training_id, state.computed_by = "abc123", {"device": "x"}
     state.validation = [(0.1, 0.2), (1 / 3, 1e-9)]
+    state.selection = Selection("pair_l1 on 12 and 34", stopped=2)
+    for weights, values in (("raw", (0.5, 1 / 3)), ("ema", (None, 0.1))):
+        rows = [
+            Scored(3, 1, weights, direction, "pair_l1", v, 1e-9)
+            for direction, v in zip(("A_to_B", "B_to_A"), values, strict=True)
+        ]
+        state.selection.consider(rows, state.networks.generators(), "lower")
     path = save_checkpoint(state, tmp_path)
     resumed = make_state(config.model_copy(update={"seed": 99}))
     assert restore_checkpoint(resumed, tmp_path) == path

@@ -1,6 +1,6 @@
 """The loop: interrupted and continued is as good as undisturbed, and whoever watches is told."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +21,7 @@ from cyclegan.training.execution import Execution
 from cyclegan.training.history import Row
 from cyclegan.training.loop import fit
 from cyclegan.training.program import Program
+from cyclegan.training.selection import Scored
 from cyclegan.training.state import TrainState
 
 CPU = torch.device("cpu")
@@ -34,6 +35,7 @@ class Watcher:
         self.progresses: list[tuple[int, int, Row]] = []
         self.windows: list[Row] = []
         self.validations: list[tuple[int, float, float]] = []
+        self.scored: dict[int, list[Scored]] = {}
         self.grids: dict[int, dict[str, images.Pixels]] = {}
         self.examined: list[int] = []
 
@@ -43,8 +45,10 @@ class Watcher:
     def window(self, row: Row) -> None:
         self.windows.append(row)
 
-    def validated(self, step: int, cycle_A: float, cycle_B: float) -> None:
+    def validated(self, step: int, cycle_A: float, cycle_B: float, scores: Sequence[Scored]) -> None:
         self.validations.append((step, cycle_A, cycle_B))
+        if scores:
+            self.scored[step] = list(scores)
 
     def samples(self, step: int, grids: dict[str, images.Pixels]) -> None:
         self.grids[step] = grids

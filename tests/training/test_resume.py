@@ -27,13 +27,16 @@ CPU = torch.device("cpu")
 TOTAL = 9  # steps: 6 pictures in batches of 2, 2 + 1 epochs
 SMALL = {"preprocess.crop_size": 16, "model.ngf": 2}
 PLATEAU = {"dataset.val_fraction": 0.2, "schedule.lr_policy": "plateau"}
+JUDGED = {"dataset.val_fraction": 0.2, "train.validate_every_epochs": 1, "train.ema_decay": 0.5, "optimizer.lr": 0.01}
 FEATURES: dict[str, dict[str, Any]] = {
     "batch norm": {"model.norm": "batch", "train.ema_decay": 0.9},
     "dropout": {"model.dropout": True},
     "dropout and batch norm without average": {"model.dropout": True, "model.norm": "batch", "train.ema_decay": 0.0},
     "plateau": PLATEAU,
     "gradient penalty": {"loss.gan_mode": "wgangp"},
-    "all at once": {"model.norm": "batch", "model.dropout": True, "loss.gan_mode": "wgangp", **PLATEAU},
+    "judged": JUDGED,
+    "judged every other epoch": JUDGED | {"train.validate_every_epochs": 2},
+    "all at once": {"model.norm": "batch", "model.dropout": True, "loss.gan_mode": "wgangp", **JUDGED, **PLATEAU},
 }
 
 
@@ -63,11 +66,57 @@ def test_stopped_within_an_epoch_and_continued_equals_undisturbed(
     config = make_config(**SMALL | FEATURES[feature])
     data = make_data(config)
     undisturbed, _ = run(config, data, tmp_path / "a", make_state(config))
-    assert len(undisturbed.validation) == (3 if config.schedule.lr_policy == "plateau" else 0)
+    assert len(undisturbed.validation) == (3 if config.dataset.val_fraction > 0 else 0)
+    every = config.train.validate_every_epochs
+    assert len(undisturbed.selection.rows) == (4 * (3 // every) if every else 0)
+    assert (undisturbed.selection.best is not None) == (every > 0)
     resumed = interrupted(config, data, tmp_path / "b", lambda: make_state(config), stop=7)
     assert_equal(resumed, undisturbed)
     share = undisturbed.optimizers.G.param_groups[0]["lr"] / config.optimizer.lr
     assert share == pytest.approx(0.2 if config.schedule.lr_policy == "plateau" else 0.5)
+
+
+@pytest.mark.parametrize("stop", [2, 3, 5, 6])
+def test_a_training_that_stops_early_is_over_and_stays_so_however_it_was_interrupted(
+    tmp_path: Path,
+    make_config: Callable[..., Config],
+    make_data: Callable[..., Any],
+    make_state: Callable[[Config], TrainState],
+    stop: int,
+) -> None:
+    """The second epoch is the first that finds nothing better: its judge is told so."""
+    config = make_config(**SMALL, **JUDGED, **{"train.stop_after_validations": 1, "train.history_every_steps": 4})
+    data = make_data(config)
+    object.__setattr__(data.validation, "judge", Worse(data.validation.judge))
+    undisturbed, watcher = run(config, data, tmp_path / "a", make_state(config))
+    assert (undisturbed.step, undisturbed.selection.stopped) == (6, 2)
+    assert [row["step"] for row in watcher.windows] == [4, 6]  # the last window is whole, too
+    assert watcher.progresses[-1][0] == 6
+    assert list(watcher.grids)[-1] == 6
+    assert list(watcher.scored) == [3, 6]
+    if stop < 6:
+        state = interrupted(config, data, tmp_path / "b", lambda: make_state(config), stop)
+    else:  # a signal in the last step comes too late
+        state, _ = run(config, data, tmp_path / "b", make_state(config), stop_after(stop))
+    assert_equal(state, undisturbed)
+
+    again = make_state(config)
+    restore_checkpoint(again, tmp_path / "b")
+    _, watcher = run(config, data, tmp_path / "b", again)
+    assert_equal(again, undisturbed)
+    assert list(watcher.scored) == [3, 6]  # told again, but not taken again
+    assert watcher.grids == {}
+
+
+class Worse:
+    """Scores that get worse from epoch to epoch, whoever is judged."""
+
+    def __init__(self, judge: Any) -> None:
+        self.metric, self.better, self.wants_cycle, self.about = judge.metric, "lower", False, judge.about
+
+    def score(self, direction: str, fake: Tensor, cycle: Tensor | None) -> tuple[float, None]:
+        """By what it is shown alone: how far it has come from grey, as a first generator paints."""
+        return float(fake.abs().mean()), None
 
 
 class Pictures:

@@ -16,10 +16,9 @@ from torch import Tensor, nn
 from cyclegan import images
 from cyclegan.config import Config
 from cyclegan.errors import Interrupted
-from cyclegan.models.networks import Networks
 from cyclegan.training.checkpoint import restore_checkpoint
-from cyclegan.training.loop import Validation
 from cyclegan.training.state import TrainState
+from cyclegan.training.validation import Validation
 
 VALIDATED = {"dataset.val_fraction": 0.2, "train.n_samples": 3, "preprocess.crop_size": 16}
 MOODY = {"model.norm": "batch", "model.dropout": True, "model.init_gain": 0.2}  # that compute differently in training
@@ -59,7 +58,7 @@ def test_validation_is_the_mean_cycle_loss_of_the_pictures_by_the_generators_in_
     state, data = moody
     validation = replace(data.validation, batch_size=batch_size)
     assert validation.real_A.shape[0] == 3
-    cycle_A, cycle_B = validation.cycle_losses(state.networks, nullcontext())
+    cycle_A, cycle_B = validation.after_epoch(state, 1, nullcontext(), last=False)
     G_AB, G_BA = state.networks.G_AB, state.networks.G_BA
     assert cycle_A == pytest.approx(plain_cycle(G_AB, G_BA, validation.real_A), rel=1e-5)
     assert cycle_B == pytest.approx(plain_cycle(G_BA, G_AB, validation.real_B), rel=1e-5)
@@ -72,8 +71,8 @@ def test_looking_at_pictures_leaves_no_trace(moody: tuple[TrainState, Any], mode
     for network in [*vars(state.networks).values(), *state.average.values()]:
         network.train(mode)
     before, random = everything(state), torch.get_rng_state()
-    once = data.samples.draw(state, nullcontext()), data.validation.cycle_losses(state.networks, nullcontext())
-    again = data.samples.draw(state, nullcontext()), data.validation.cycle_losses(state.networks, nullcontext())
+    once = data.samples.draw(state, nullcontext()), data.validation.after_epoch(state, 1, nullcontext(), last=False)
+    again = data.samples.draw(state, nullcontext()), data.validation.after_epoch(state, 1, nullcontext(), last=False)
     assert once[1] == again[1]
     assert all(np.array_equal(once[0][name], again[0][name]) for name in once[0])
     after = everything(state)
@@ -97,7 +96,7 @@ def test_a_network_is_in_training_again_even_after_an_error(moody: tuple[TrainSt
     state, data = moody
     broken = replace(data.validation, real_A=data.validation.real_A[:, :2])
     with pytest.raises(RuntimeError):
-        broken.cycle_losses(state.networks, nullcontext())
+        broken.after_epoch(state, 1, nullcontext(), last=False)
     assert all(network.training for network in vars(state.networks).values())
     assert torch.is_grad_enabled()
 
@@ -128,6 +127,72 @@ def test_the_observer_hears_of_every_epoch_and_again_after_a_resumption(
         assert run(config, data, folder, resumed)[1].validations == watcher.validations
 
 
+def test_raw_generators_and_averages_are_judged_by_what_they_paint_and_the_best_are_kept(
+    moody: tuple[TrainState, Any],
+) -> None:
+    """By a judge that wants one picture's mean; averages are the better ones, until the raw ones are made so."""
+    state, data = moody
+
+    class Brightness:
+        metric, better, wants_cycle, about = "pair_l1", "higher", True, "brightness"
+
+        def score(self, direction: str, fake: Tensor, cycle: Tensor | None) -> tuple[float, float]:
+            assert cycle is not None
+            return float(fake.mean()), float(cycle.mean())
+
+    def plain(forth: nn.Module, back: nn.Module, real: Tensor) -> tuple[float, float]:
+        forth, back = deepcopy(forth).eval(), deepcopy(back).eval()
+        with torch.no_grad():
+            return forth(real).mean().item(), back(forth(real)).mean().item()
+
+    validation = replace(data.validation, judge=Brightness(), every=2, batch_size=2)
+    before, random = everything(state), torch.get_rng_state()
+    validation.after_epoch(state, 1, nullcontext(), last=False)
+    assert state.selection.rows == []  # it is the second epoch's turn
+    validation.after_epoch(state, 2, nullcontext(), last=False)
+    rows = {(row.weights, row.direction): (row.value, row.se) for row in state.selection.rows}
+    for weights, kind in (("raw", state.networks.generators()), ("ema", state.average)):
+        G_AB, G_BA = kind["G_AB"], kind["G_BA"]
+        assert rows[weights, "A_to_B"] == pytest.approx(plain(G_AB, G_BA, validation.real_A), rel=1e-4, abs=1e-6)
+        assert rows[weights, "B_to_A"] == pytest.approx(plain(G_BA, G_AB, validation.real_B), rel=1e-4, abs=1e-6)
+    assert {(row.step, row.epoch) for row in state.selection.rows} == {(2, 2)}
+    assert rows["raw", "A_to_B"] != rows["ema", "A_to_B"]
+    after = everything(state)
+    assert [name for name in before if not torch.equal(before[name], after[name])] == []
+    assert torch.equal(torch.get_rng_state(), random)
+
+    means = {kind: rows[kind, "A_to_B"][0] + rows[kind, "B_to_A"][0] for kind in ("raw", "ema")}
+    best = state.selection.best
+    assert best is not None
+    assert best.weights == max(means, key=lambda kind: means[kind])
+    kept = {"raw": state.networks.generators(), "ema": state.average}[best.weights]
+    for name, network in kept.items():
+        assert all(torch.equal(best.generators[name][key], value) for key, value in network.state_dict().items())
+
+
+def test_training_keeps_the_generators_of_the_best_epoch_and_says_when_it_found_them(
+    tmp_path: Path,
+    make_config: Callable[..., Config],
+    make_data: Callable[..., Any],
+    make_state: Callable[[Config], TrainState],
+) -> None:
+    config = make_config(**VALIDATED, **{"train.validate_every_epochs": 1, "train.ema_decay": 0.0, "optimizer.lr": 0.01})
+    data = make_data(config)
+    state, watcher = run(config, data, tmp_path / "a", make_state(config))
+    means = {step: np.mean([row.value for row in rows]) for step, rows in watcher.scored.items()}
+    assert list(means) == [3, 6, 9]
+    best = state.selection.best
+    assert best is not None
+    assert (best.step, best.value) == min(((step, value) for step, value in means.items()), key=lambda one: one[1])
+    at_best = state
+    if best.step < 9:
+        at_best = make_state(config)
+        with pytest.raises(Interrupted):
+            run(config, data, tmp_path / "b", at_best, stop_after(best.step))
+    for name, network in at_best.networks.generators().items():
+        assert all(torch.equal(best.generators[name][key], value) for key, value in network.state_dict().items())
+
+
 def test_without_validation_pictures_nothing_is_validated(
     tmp_path: Path,
     make_config: Callable[..., Config],
@@ -145,7 +210,7 @@ class Told(Validation):
     def __init__(self, losses: list[tuple[float, float]]) -> None:
         object.__setattr__(self, "losses", iter(losses))
 
-    def cycle_losses(self, networks: Networks, precision: Any) -> tuple[float, float]:
+    def after_epoch(self, state: TrainState, epoch: int, precision: Any, *, last: bool) -> tuple[float, float]:
         return next(self.losses)
 
 

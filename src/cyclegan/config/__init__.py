@@ -3,7 +3,6 @@
 from cyclegan.config.load import load, parse, read, read_bytes
 from cyclegan.config.schema import Config
 from cyclegan.config.sections import (
-    STRIDES,
     DatasetConfig,
     EvaluateConfig,
     ExportConfig,
@@ -15,10 +14,8 @@ from cyclegan.config.sections import (
     ScheduleConfig,
     TrackingConfig,
     TrainConfig,
-    smallest_judged,
-    smallest_side,
-    smallest_translated,
 )
+from cyclegan.config.sizes import STRIDES, smallest_judged, smallest_side, smallest_translated
 
 __all__ = [
     "STRIDES",

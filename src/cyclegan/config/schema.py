@@ -7,7 +7,6 @@ from typing import Annotated
 from pydantic import Field, model_validator
 
 from cyclegan.config.sections import (
-    STRIDES,
     DatasetConfig,
     EvaluateConfig,
     ExportConfig,
@@ -20,8 +19,8 @@ from cyclegan.config.sections import (
     Section,
     TrackingConfig,
     TrainConfig,
-    smallest_side,
 )
+from cyclegan.config.sizes import STRIDES, smallest_side
 
 
 class Config(Section):
@@ -75,6 +74,12 @@ class Config(Section):
                 "evaluate.weights is 'ema' while train.ema_decay is 0, so no average is kept; "
                 "set evaluate.weights to auto or raw, or train.ema_decay above 0 (0.999, say)"
             )
+        own = os.path.normpath(self.evaluate.model) == "models/trained"
+        if own and self.evaluate.weights == "best" and self.train.validate_every_epochs == 0:
+            raise ValueError(
+                "evaluate.weights is 'best' while train.validate_every_epochs is 0, so none is chosen; "
+                "set evaluate.weights to auto, or train.validate_every_epochs to 1, say"
+            )
         stride = STRIDES[self.model.netG]
         if self.preprocess.crop_size % stride != 0:
             raise ValueError(
@@ -100,7 +105,8 @@ class Config(Section):
         return self
 
     def _plateau_can_watch(self) -> None:
-        if self.dataset.val_fraction == 0:
+        drawn, own = self.dataset.drawn and self.dataset.n_val > 0, self.dataset.name == "folder"  # which may have valA
+        if self.dataset.val_fraction == 0 and not drawn and not own:
             raise ValueError(
                 "schedule.lr_policy is plateau while dataset.val_fraction is 0, so there are no validation pictures to "
                 "watch; set dataset.val_fraction to 0.1, say, or schedule.lr_policy to another"

@@ -1,4 +1,4 @@
-"""What each section of params.yaml may say: one frozen model a section, with its ranges, and the sizes networks need.
+"""What each section of params.yaml may say: one frozen model a section, with its ranges.
 
 The comments in params.yaml are the users' documentation of each key; a `description` here is the remedy that an
 error message adds to the range.
@@ -28,7 +28,6 @@ from cyclegan.config.values import (
     plain,
 )
 
-STRIDES = {"resnet_6blocks": 4, "resnet_9blocks": 4, "unet_128": 128, "unet_256": 256}  # netG: sides are multiples, in px
 HealthCheck = Literal["colour_agreement", "copying", "output_variance", "hidden_information", "judged_right"]
 
 
@@ -60,6 +59,7 @@ class DatasetConfig(Section):
     image_size: Annotated[int, Field(ge=16, le=1024)]
     n_train: Drawn | None
     n_test: Drawn
+    n_val: Annotated[int, Field(ge=0, le=1_000_000, description="0 draws no validation pairs")]
     path: Annotated[Place, Field(description="a folder of pictures")]
     table: Annotated[Place, Field(description="a file below dataset.path")]
     table_file_column: Text | None
@@ -74,6 +74,20 @@ class DatasetConfig(Section):
     sha256: Annotated[str | None, Field(pattern="^[0-9a-f]{64}$", description="64 hexadecimal digits in lower case")]
     on_bad_image: Literal["error", "skip"]
     on_leak: Literal["report", "error"]
+
+    @property
+    def drawn(self) -> bool:
+        """Whether the pictures are drawn or cut here, as many as asked for."""
+        return self.name in ("openmoji", "shapes", "earth")
+
+    @model_validator(mode="after")
+    def validation_pictures_come_from_one_place(self) -> "DatasetConfig":
+        if self.drawn and self.n_val > 0 and self.val_fraction > 0:
+            raise ValueError(
+                f"n_val is {self.n_val} and val_fraction is {self.val_fraction}, but validation pictures are either drawn "
+                f"or held out of training; set val_fraction to 0, or n_val to 0"
+            )
+        return self
 
 
 class PreprocessConfig(Section):
@@ -198,6 +212,29 @@ class TrainConfig(Section):
     checkpoint_activations: bool
     history_every_steps: Count
     n_samples: Count
+    validate_every_epochs: Annotated[int, Field(ge=0, le=1_000_000, description="0 never scores the validation pictures")]
+    validate_metric: Literal[
+        "auto",
+        "pair_l1",
+        "pair_psnr",
+        "pair_ssim",
+        "kid_x1000",
+        "fid_clean",
+        "fid_legacy",
+        "cycle_l1",
+        "cycle_psnr",
+        "cycle_ssim",
+    ]
+    stop_after_validations: Annotated[int, Field(ge=0, le=1_000_000, description="0 never stops early")]
+
+    @model_validator(mode="after")
+    def what_stops_early_is_validated(self) -> "TrainConfig":
+        if self.stop_after_validations > 0 and self.validate_every_epochs == 0:
+            raise ValueError(
+                f"stop_after_validations is {self.stop_after_validations} while validate_every_epochs is 0, so nothing is "
+                f"validated; set validate_every_epochs to 1, say, or stop_after_validations to 0"
+            )
+        return self
 
     @model_validator(mode="after")
     def a_batch_has_equal_parts(self) -> "TrainConfig":
@@ -262,30 +299,3 @@ class RuntimeConfig(Section):
     sample_every_steps: Count
     ignored_checks: list[HealthCheck]
     checkpoint_every_seconds: Annotated[float, Field(gt=0, le=1e9)]
-
-
-def smallest_translated(architecture: str) -> int:
-    """Side of the smallest square, in px, that a generator of this `netG` can translate.
-
-    Padding by reflection, in a resnet, needs two rows of features.
-    """
-    stride = STRIDES[architecture]
-    return stride if architecture.startswith("unet") else 2 * stride
-
-
-def smallest_side(model: ModelConfig) -> int:
-    """Side of the smallest square, in px, that all four networks can take."""
-    return max(smallest_translated(model.netG), smallest_judged(model))
-
-
-def smallest_judged(model: ModelConfig) -> int:
-    """Side of the smallest square, in px, that the discriminators can judge."""
-    match model.netD:
-        case "pixel":
-            return 1
-        case "same_size":
-            return 16
-        case "basic":
-            return 24
-        case "n_layers":
-            return 3 * (1 << model.n_layers_D)

@@ -12,7 +12,7 @@ from cyclegan import images
 from cyclegan.config import Config, PreprocessConfig
 from cyclegan.data import geometry, layout, leaks
 from cyclegan.data.checks import Bad, Good, judge
-from cyclegan.data.layout import DOMAINS, RAW_SETS, Division, Picture
+from cyclegan.data.layout import DOMAINS, RAW_SETS, Division, Picture, Split
 from cyclegan.data.leaks import Fingerprint, Twin
 from cyclegan.data.problems import Kind, Problem
 from cyclegan.errors import UserError
@@ -51,19 +51,26 @@ class Report:
         return [problem for problem in self.problems if problem.problem == "bad"]
 
 
-def inspect(raw: Path, config: Config, *, paired_test: bool, use: Callable[[Good], None] | None = None) -> Report:
+def inspect(
+    raw: Path,
+    config: Config,
+    *,
+    paired_test: bool,
+    paired_val: bool = False,
+    use: Callable[[Good], None] | None = None,
+) -> Report:
     """Judge every picture below `raw` that the configuration takes, and compare them all.
 
     Args:
-        raw: holds trainA, trainB and, where they exist, testA and testB.
+        raw: holds trainA, trainB and, where they exist, testA, testB, valA and valB.
         config: the sections dataset and preprocess say what counts as a mistake.
-        paired_test: files of equal name in testA and testB are true pairs.
+        paired_test, paired_val: files of equal name in testA and testB, or in valA and valB, are true pairs.
         use: is given each usable picture, scaled as its set wants it, in the order in which they are to be packed.
     """
     dataset = config.dataset
     division = Division(config.preprocess.direction, dataset.limit, dataset.test_fraction, dataset.val_fraction)
     skip, may_leak = dataset.on_bad_image == "skip", dataset.on_leak == "report"
-    sets = {f"{split}{domain}": SetReport() for domain in DOMAINS for split in division.splits}
+    paired: dict[Split, bool] = {"val": paired_val, "test": paired_test}
     failures: list[str] = []
     bad: list[Bad] = []
     notes: list[Problem] = []
@@ -77,11 +84,13 @@ def inspect(raw: Path, config: Config, *, paired_test: bool, use: Callable[[Good
             config.seed,
             usable=lambda picture: not skip or isinstance(_prepare(picture, config), Good),
         )
-        if paired_test:
-            layout.check_pairs(pictures)
+        for split in (split for split, pairs in paired.items() if pairs):
+            layout.check_pairs(pictures, split)
     except UserError as error:
         failures.append(str(error))
-    for verdict in _verdicts(pictures, config, paired_test=paired_test):
+    splits = [split for split in leaks.ORDER if split != "val" or any(picture.split == "val" for picture in pictures)]
+    sets = {f"{split}{domain}": SetReport() for domain in DOMAINS for split in splits}
+    for verdict in _verdicts(pictures, config, {split for split, pairs in paired.items() if pairs}):
         entry = sets[f"{verdict.picture.split}{verdict.picture.domain}"]
         entry.pictures += 1
         if isinstance(verdict, Bad):
@@ -94,7 +103,7 @@ def inspect(raw: Path, config: Config, *, paired_test: bool, use: Callable[[Good
         notes += [_problem("note", verdict.picture, raw, detail) for detail in _remarks(verdict, config)]
         if use:
             use(verdict)
-    twins = leaks.find(known, paired_test=paired_test)
+    twins = leaks.find(known, paired_test=paired_test, paired_val=paired_val)
     found = {
         "bad": [_problem("bad", item.picture, raw, item.reason) for item in bad],
         "leak": [_twin(twin, raw) for twin in twins if twin.leak],
@@ -116,12 +125,12 @@ def inspect(raw: Path, config: Config, *, paired_test: bool, use: Callable[[Good
     return Report(sets, tuple(problems), tuple(failures))
 
 
-def _verdicts(pictures: list[Picture], config: Config, *, paired_test: bool) -> Iterator[Good | Bad]:
+def _verdicts(pictures: list[Picture], config: Config, paired: set[Split]) -> Iterator[Good | Bad]:
     """Verdicts in the order of `pictures`, good ones already resized; decoded on all cores, and never far ahead."""
     workers = config.runtime.workers or os.cpu_count() or 1
     with ThreadPoolExecutor(workers) as pool:
         verdicts = _in_order(pool, partial(_prepare, config=config), pictures, workers * AHEAD)
-        yield from _whole_pairs(verdicts) if paired_test else verdicts
+        yield from _whole_pairs(verdicts, paired) if paired else verdicts
 
 
 def _in_order(
@@ -160,17 +169,18 @@ def _square(pixels: images.Pixels, preprocess: PreprocessConfig) -> images.Pixel
         return None
 
 
-def _whole_pairs(verdicts: Iterator[Good | Bad]) -> Iterator[Good | Bad]:
-    """Where one test picture of a true pair is bad, so is the other: both sets must stay aligned."""
-    tests: list[Good | Bad] = []
+def _whole_pairs(verdicts: Iterator[Good | Bad], paired: set[Split]) -> Iterator[Good | Bad]:
+    """Where one picture of a true pair is bad, so is the other: both sets must stay aligned."""
+    held_out: list[Good | Bad] = []
     for verdict in verdicts:
-        if verdict.picture.split == "test":
-            tests.append(verdict)
+        if verdict.picture.split in paired:
+            held_out.append(verdict)
         else:
             yield verdict
-    broken = {verdict.picture.pair for verdict in tests if isinstance(verdict, Bad)}
-    for verdict in sorted(tests, key=lambda verdict: (verdict.picture.domain, verdict.picture.pair)):
-        if isinstance(verdict, Good) and verdict.picture.pair in broken:
+    broken = {(verdict.picture.split, verdict.picture.pair) for verdict in held_out if isinstance(verdict, Bad)}
+    held_out.sort(key=lambda one: (one.picture.domain, leaks.ORDER.index(one.picture.split), one.picture.pair))
+    for verdict in held_out:
+        if isinstance(verdict, Good) and (verdict.picture.split, verdict.picture.pair) in broken:
             yield Bad(verdict.picture, "its counterpart in the other domain is bad")
         else:
             yield verdict

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from PIL import Image, ImageOps
 
-from cyclegan.data.layout import Picture
+from cyclegan.data.layout import Picture, Split
 from cyclegan.images import Pixels
 
 Indices = npt.NDArray[np.intp]
@@ -23,7 +23,7 @@ Levels = npt.NDArray[np.float32]
 How = Literal["the same file", "the same pixels", "nearly the same picture", "nearly the same picture, mirrored"]
 
 SIDE, COLOUR_SIDE, BLOCK_SIDE = 32, 8, 4  # px of the small copies, and of the blocks in which details are looked for
-ORDER = ("train", "val", "test")  # of two pictures the one that comes later in it is the offender
+ORDER: tuple[Split, ...] = ("train", "val", "test")  # of two pictures the one that comes later in it is the offender
 
 # A pair is nearly the same if, with its copies in levels 0..255 (tuned on horse2zebra and on emoji, see the tests):
 MAX_BITS = 10  # of 64 bits of its hashes differ at most so many;
@@ -90,16 +90,17 @@ class Twin:
         return (self.picture.split, self.picture.domain) != (self.other.split, self.other.domain)
 
 
-def find(pictures: Sequence[tuple[Picture, Fingerprint]], *, paired_test: bool) -> list[Twin]:
+def find(pictures: Sequence[tuple[Picture, Fingerprint]], *, paired_test: bool, paired_val: bool = False) -> list[Twin]:
     """Every picture that has a twin before it, in the order train, val, test, then by domain and name.
 
-    A picture is named once with the nearest twin in other sets, and once with the nearest in its own. True pairs, if
-    `paired_test`, are no twins.
+    A picture is named once with the nearest twin in other sets, and once with the nearest in its own. True pairs, of
+    test pictures if `paired_test` and of validation pictures if `paired_val`, are no twins.
     """
     ordered = sorted(pictures, key=lambda one: (ORDER.index(one[0].split), one[0].domain, one[0].name))
     members, prints = [picture for picture, _ in ordered], [print_ for _, print_ in ordered]
     sets = _codes([(p.split, p.domain) for p in members])
-    pairs = _codes([(p.pair,) if paired_test and p.split == "test" else (p.split, p.domain, p.name) for p in members])
+    paired = {"test": paired_test, "val": paired_val, "train": False}
+    pairs = _codes([(p.split, p.pair) if paired[p.split] else (p.split, p.domain, p.name) for p in members])
     copies = _Copies(prints)
     twins: list[Twin] = []
     for this, (earlier, bits) in enumerate(_candidates(prints)):

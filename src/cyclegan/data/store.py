@@ -185,6 +185,11 @@ class Store:
         """Whether picture i of testA and picture i of testB are a true pair."""
         return bool(self.summary["source"]["paired_test"])
 
+    @property
+    def paired_val(self) -> bool:
+        """The same of valA and valB; False where there are none."""
+        return bool(self.summary["source"].get("paired_val", False))
+
     def has(self, split: Split, domain: Domain) -> bool:
         """Whether there is such a set."""
         return f"{split}{domain}" in self.summary["sets"]

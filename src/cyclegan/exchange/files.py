@@ -107,14 +107,16 @@ def export_weights(source: Path, target: Path, *, weights: str | None = None) ->
     Args:
         source: a folder with generator.json or discriminator.json, or one that holds such folders by our names.
         target: the file or the folder to write.
-        weights: "raw" or "ema", of the generators in a model folder; None takes the averages where they are kept.
+        weights: "best", "ema" or "raw", of the generators in a model folder; None takes the first of these that there is.
 
     Raises:
         UserError: no such networks, one that the reference does not have, or the target is taken.
     """
     _check_free(target)
-    if weights not in (None, "raw", "ema"):
-        raise UserError(f"--weights is {weights}; it must be raw (as last trained) or ema (the moving average)")
+    if weights not in (None, "best", "ema", "raw"):
+        raise UserError(
+            f"--weights is {weights}; it must be best (by validation), ema (the moving average) or raw (as last trained)"
+        )
     alone = any((source / f"{kind}.json").is_file() for kind in KINDS.values())
     if alone and weights:
         raise UserError(f"--weights chooses within a model folder, but {source} is a single network; leave it out")
@@ -209,8 +211,10 @@ def _about(train_key: str, files: Mapping[str, Path]) -> dict[str, Any]:
 def _networks_in(model: Path, weights: str | None) -> list[Path]:
     generators, judges = [], [model / own for own in ("D_A", "D_B")]
     for own in ("G_AB", "G_BA"):
-        kept = [folder for folder in (model / f"{own}_ema", model / own) if folder.is_dir()]
-        fitting = [folder for folder in kept if weights in (None, load_spec(folder, GeneratorSpec).weights)]
+        best = model / f"{own}_best"
+        present = (folder for folder in (best, model / f"{own}_ema", model / own) if folder.is_dir())
+        kept = {folder: "best" if folder == best else load_spec(folder, GeneratorSpec).weights for folder in present}
+        fitting = [folder for folder, kind in kept.items() if weights in (None, kind)]
         if kept and not fitting:
             raise UserError(f"{model} holds no {weights} weights of {own}; leave --weights out to take what there is")
         generators += fitting[:1]

@@ -56,6 +56,8 @@ of {spec.size} px: expect less of other scales. Each folder holds the same netwo
 
 Differences are the largest of any output value from the network run eagerly in float32, over several sizes.
 
+{_choice(training, scores["weights"])}
+
 ## Scores
 
 On {held_out["test_A"]} and {held_out["test_B"]} held-out pictures, beside copying the input, answering the mean colour and,
@@ -80,6 +82,20 @@ as `real_train`, real training pictures.
 A CycleGAN learns to look like the other domain and to be undone; nothing makes it true. It may invent or lose content, and
 a good cycle score does not show it. Do not draw medical or other weighty conclusions from its pictures.
 """
+
+
+def _choice(training: Mapping[str, Any], weights: str) -> str:
+    """Which of a training's generators these are, and why."""
+    best = training.get("best")
+    if weights != "best" or best is None:
+        which = {"ema": "the moving averages at the end of the training"}.get(weights, "as the training left them")
+        return f"These are the generators {which}; validation did not choose them."
+    kind = {"raw": "as trained", "ema": "their moving averages"}[best["weights"]]
+    error = "" if best["se"] is None else f" +- {best['se']:.2g}"
+    return f"""\
+These are the best generators by validation: those after epoch {best["epoch"]} ({kind}), whose {best["metric"]},
+the mean of both directions, was {best["value"]:.4g}{error} on pictures held out of training. No test picture
+took part in the choice."""
 
 
 def _origin(training: Mapping[str, Any], commit: str | None) -> str:

@@ -21,11 +21,12 @@ from cyclegan.data.inspection import Report, inspect
 from cyclegan.data.layout import DOMAINS, RAW_SETS
 from cyclegan.data.plan import Plan, pack, unpack
 from cyclegan.data.problems import as_table, count
-from cyclegan.device import choose_device, choose_precision, make_deterministic, out_of_memory_explained
+from cyclegan.device import autocast, choose_device, choose_precision, make_deterministic, out_of_memory_explained
 from cyclegan.errors import UserError
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.continuation import continue_finished
 from cyclegan.pipeline.train import LESS_MEMORY
+from cyclegan.pipeline.validating import HOLD_OUT, refuse_to_do_without
 from cyclegan.sources.provenance import Provenance
 from cyclegan.training import schedule
 from cyclegan.training.checkpoint import KEPT, state_tensors
@@ -33,6 +34,7 @@ from cyclegan.training.loop import MOST_SAMPLES
 from cyclegan.training.program import step_mode
 from cyclegan.training.state import Canvas, TrainState, initial
 from cyclegan.training.step import step
+from cyclegan.training.validation import Validation
 
 TIMED_STEPS = 3  # after one that warms up
 COPIES = 2  # of an output: in the workspace and in DVC's cache
@@ -74,8 +76,12 @@ def _check_data(config: Config, verdict: Verdict) -> Report | None:
         else:
             verdict.warnings.append(f"{folder} is not there yet; `dvc repro download` brings it: check again after that")
         return None
-    paired = config.dataset.paired_test if own else Provenance.load(folder).paired_test
-    report = inspect(folder, config, paired_test=paired)
+    if own:
+        paired_test = paired_val = config.dataset.paired_test
+    else:
+        source = Provenance.load(folder)
+        paired_test, paired_val = source.paired_test, source.paired_val
+    report = inspect(folder, config, paired_test=paired_test, paired_val=paired_val)
     if report.problems:
         print(as_table(report.problems, folder))
     verdict.failures += report.failures
@@ -98,6 +104,10 @@ def _check_training(config: Config, report: Report | None, verdict: Verdict) -> 
             if config.train.continue_from is not None and report is not None:
                 said = continue_finished(state, config, lineage.project_root(), plan.steps_per_epoch, total)
                 verdict.lines.append(("continues", said))
+            if report is not None and "valA" not in report.sets:
+                refuse_to_do_without(config)
+            looks = _looks(config, report, state, plan)
+            look = _seconds_a_look(state, config, device) if looks else 0.0
             seconds = _seconds_a_step(state, config, canvases, plan, device)
     except UserError as error:
         verdict.failures.append(str(error))
@@ -107,8 +117,12 @@ def _check_training(config: Config, report: Report | None, verdict: Verdict) -> 
     finding = f"{_duration(seconds)} a step"
     if report is not None:
         left = total - state.step
-        finding += f", {left:,} steps: {_duration(left * seconds)} of training; evaluation and export come on top"
+        finding += f", {left:,} steps: {_duration(left * seconds + looks * look)} of training"
+        finding += f", {_duration(looks * look)} of it validation" if looks else ""
+        finding += "; evaluation and export come on top"
     verdict.lines.append(("time", finding))
+    if report is not None and config.train.validate_every_epochs and "valA" not in report.sets:
+        verdict.warnings.append(f"no validation pictures, so that no best generators will be chosen; {HOLD_OUT}")
 
 
 def _canvas(config: Config, report: Report | None, domain: str) -> Canvas:
@@ -132,6 +146,32 @@ def _plan(config: Config, report: Report | None) -> Plan:
         flip=config.preprocess.flip,
         epoch_length=config.train.epoch_length,
     )
+
+
+def _looks(config: Config, report: Report | None, state: TrainState, plan: Plan) -> int:
+    """How often a picture is looked at in all validations to come, of either domain."""
+    if report is None or "valA" not in report.sets:
+        return 0
+    pictures = sum(report.sets[f"val{domain}"].usable for domain in DOMAINS)
+    epochs = range(state.step // plan.steps_per_epoch, schedule.total_epochs(config.schedule))
+    every = config.train.validate_every_epochs
+    scored = sum((epoch + 1) % every == 0 for epoch in epochs) if every and state.average else 0
+    return pictures * (len(epochs) + scored)
+
+
+def _seconds_a_look(state: TrainState, config: Config, device: torch.device) -> float:
+    """What a picture takes to be translated and back; scores of sets, whose features take more, are not counted."""
+    side, precision = config.preprocess.crop_size, autocast(choose_precision(config.train.precision, device), device)
+    real_A, real_B = (
+        torch.rand(config.train.batch_size, depth, side, side, device=device) * 2 - 1
+        for depth in (config.model.input_nc, config.model.output_nc)
+    )
+    validation, took = Validation(real_A, real_B, config.train.batch_size), []
+    for _ in range(2):  # the first one warms up
+        started = time.perf_counter()
+        validation.after_epoch(state, 1, precision, last=True)
+        took.append(time.perf_counter() - started)
+    return took[-1] / (2 * config.train.batch_size)
 
 
 def _seconds_a_step(state: TrainState, config: Config, canvases: list[Canvas], plan: Plan, device: torch.device) -> float:
@@ -192,7 +232,9 @@ def _disk(config: Config, report: Report | None, state: TrainState) -> Iterator[
     yield (KEPT + 1 + (COPIES if config.train.keep_state else 0)) * whole
     generators = sum(p.nbytes for network in state.networks.generators().values() for p in network.parameters())
     weights = sum(p.nbytes for _, network in state.networks.items() for p in network.parameters())
-    yield COPIES * (weights + (generators if state.average else 0)) + (COPIES + FORMATS) * generators
+    chosen = generators if config.train.validate_every_epochs and report is not None and "valA" in report.sets else 0
+    yield (KEPT + 1 + (COPIES if config.train.keep_state else 0)) * chosen  # the best so far, in the state
+    yield COPIES * (weights + chosen + (generators if state.average else 0)) + (COPIES + FORMATS) * generators
     grid = config.train.n_samples * 4 * 3 * max(config.preprocess.crop_size, images.CELL) ** 2
     yield 2 * MOST_SAMPLES * grid
 

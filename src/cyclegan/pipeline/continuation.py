@@ -14,6 +14,7 @@ from cyclegan.errors import UserError
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.trained import read_training
 from cyclegan.training.checkpoint import DamagedError, load_tensors, read_state, state_tensors
+from cyclegan.training.selection import Selection
 from cyclegan.training.state import TrainState
 
 REMEDY = "set train.continue_from in params.yaml to another, or to null"
@@ -72,6 +73,8 @@ def continue_finished(state: TrainState, config: Config, root: Path, steps_per_e
         )
     load_tensors(state, tensors)
     state.step = step
+    state.selection = Selection.restored(about["selection"], tensors)
+    state.selection.stopped = 0
     state.continued = {"from": wanted, "train_key": train_key, "step": str(step)}
     if finished.commit is not None:
         state.continued["commit"] = finished.commit
@@ -83,7 +86,7 @@ def _shapes(tensors: dict[str, Tensor]) -> dict[str, list[int]]:
     return {
         name: list(tensor.shape)
         for name, tensor in tensors.items()
-        if not name.startswith(("optimizer/", "history/rows", "validation"))
+        if not name.startswith(("optimizer/", "history/rows", "validation", "best/"))
     }
 
 

@@ -27,12 +27,12 @@ def download(config: Config, unchanged: Unchanged) -> None:
     unchanged()
     put_in_place(partial, paths.RAW)
     counts = {name: sum(1 for file in (paths.RAW / name).rglob("*") if file.is_file()) for name in folder.SETS}
-    print(f"{provenance.name}: " + ", ".join(f"{count} in {name}" for name, count in counts.items()))
+    print(f"{provenance.name}: " + ", ".join(f"{count} in {name}" for name, count in counts.items() if count))
 
 
 def _make(out: Path, dataset: DatasetConfig, seed: int) -> Provenance:
     if dataset.name in DRAWN:
-        return DRAWN[dataset.name](out, dataset.image_size, dataset.n_train, dataset.n_test, seed)
+        return DRAWN[dataset.name](out, dataset.image_size, dataset.n_train, dataset.n_test, seed, dataset.n_val)
     if dataset.name == "folder":
         return folder.make(out, Path(dataset.path), paired_test=dataset.paired_test)
     if dataset.name in ("table", "celeba"):

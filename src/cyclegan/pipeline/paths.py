@@ -12,6 +12,7 @@ TRAINED = Path("models/trained")
 TRAINING = "training.json"  # in a model folder: where its weights come from
 STATE = "state.safetensors"  # in a model folder: all that `train.continue_from` needs
 HISTORY = Path("reports/history.csv")
+VALIDATION = Path("reports/validation.csv")
 SAMPLES = {"A_to_B": Path("reports/samples_A_to_B.png"), "B_to_A": Path("reports/samples_B_to_A.png")}
 TRAIN_METRICS = Path("metrics/train.json")
 EVALUATE_METRICS = Path("metrics/evaluate.json")

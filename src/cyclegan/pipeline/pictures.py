@@ -10,8 +10,9 @@ from cyclegan.data.layout import DOMAINS
 from cyclegan.data.plan import Plan
 from cyclegan.data.store import PixelSet, Store
 from cyclegan.errors import UserError
-from cyclegan.training.loop import Samples, Validation
+from cyclegan.training.loop import Samples
 from cyclegan.training.state import Canvas
+from cyclegan.training.validation import Validation
 
 
 @dataclass(frozen=True)

@@ -32,7 +32,7 @@ def preprocess(config: Config, unchanged: Unchanged) -> None:
         source = replace(source, domain_A=source.domain_B, domain_B=source.domain_A)
     folder = fresh_folder(paths.PREPARED)
     writer = Writer(folder)
-    report = inspect(paths.RAW, config, paired_test=source.paired_test, use=writer.add)
+    report = inspect(paths.RAW, config, paired_test=source.paired_test, paired_val=source.paired_val, use=writer.add)
     _tell(report)
     if report.failures:
         raise UserError("\n".join(report.failures))

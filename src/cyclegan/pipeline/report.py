@@ -14,7 +14,6 @@ from cyclegan.errors import UserError
 from cyclegan.pipeline import paths
 from cyclegan.report.contents import Evaluation, Origin, Row
 
-VALIDATION = "validation.csv"  # in a model folder, as the history is
 COLUMNS = ["step", "epoch", "weights", "direction", "metric", "value", "se"]
 
 
@@ -74,7 +73,7 @@ def compose(
         per_picture=per_picture,
         pictures={direction: _Rows(own) for direction, own in pictures.items()},
         history=_curves(model / paths.HISTORY.name, ["step", "epoch"]),
-        validation=_curves(model / VALIDATION, COLUMNS),
+        validation=_curves(model / paths.VALIDATION.name, COLUMNS),
         settings={
             **training.get("params", {}),
             **{f"evaluate.{name}": value for name, value in settings.model_dump(mode="json").items()},

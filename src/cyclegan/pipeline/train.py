@@ -1,39 +1,35 @@
 """Stage train: the networks are trained from data/prepared, resumably, under one MLflow run."""
 
 import json
-from contextlib import AbstractContextManager
 from pathlib import Path
 from uuid import uuid4
 
 import torch
-from torch import nn
 
-from cyclegan import images, lineage, tracking
+from cyclegan import lineage, tracking
 from cyclegan.config import Config
-from cyclegan.data.layout import Domain
-from cyclegan.data.plan import Plan
 from cyclegan.data.store import Store
 from cyclegan.device import Precision, choose_precision, make_deterministic, out_of_memory_explained
 from cyclegan.errors import Abandoned, Interrupted, UserError
-from cyclegan.models import weights as model_weights
-from cyclegan.models.networks import Networks
-from cyclegan.models.specs import Weights, discriminator_spec, generator_spec
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.continuation import continue_finished
-from cyclegan.pipeline.files import write_json
 from cyclegan.pipeline.guard import Unchanged, sole_holder
-from cyclegan.pipeline.health import Examiner, make_probe, summary
+from cyclegan.pipeline.health import Examiner, make_probe
+from cyclegan.pipeline.observers import Silent, Teller
 from cyclegan.pipeline.pictures import Pictures
+from cyclegan.pipeline.results import params_of, tags_of, write_outputs
 from cyclegan.pipeline.signals import StopRequest, graceful_stop
+from cyclegan.pipeline.validating import HOLD_OUT, with_judge
 from cyclegan.training import schedule
-from cyclegan.training.checkpoint import restore_checkpoint, save_checkpoint, share_state, write_state
+from cyclegan.training.checkpoint import restore_checkpoint, save_checkpoint, share_state
 from cyclegan.training.execution import Execution, can_compile, choose_execution
-from cyclegan.training.history import Row
 from cyclegan.training.loop import UNREAD_STEPS, Observer, fit
 from cyclegan.training.parallel import Group, check_divisible, joined
 from cyclegan.training.program import Program
 from cyclegan.training.progress import ProgressPrinter
+from cyclegan.training.selection import Selection
 from cyclegan.training.state import TrainState, initial
+from cyclegan.training.validation import Validation
 
 LESS_MEMORY = "raise train.accumulate or set train.checkpoint_activations to true, which leave the training as it is"
 
@@ -65,7 +61,12 @@ def train(config: Config, unchanged: Unchanged) -> None:
     ):
         check_divisible(config, group.size)
         group.share(json.dumps({"config": config.model_dump(mode="json"), "key": key}).encode())
-        device, pictures, state = group.agreed(lambda: _begin(store, config, group))
+
+        def begin() -> tuple[torch.device, Pictures, TrainState, Validation | None]:
+            device, pictures, state = _begin(store, config, group)
+            return device, pictures, state, with_judge(pictures.validation, store, config, device)
+
+        device, pictures, state, validation = group.agreed(begin)
         plan = pictures.plan
         total = plan.steps_per_epoch * schedule.total_epochs(config.schedule)
         restored = restore_checkpoint(state, checkpoints)
@@ -84,6 +85,7 @@ def train(config: Config, unchanged: Unchanged) -> None:
                 print(continue_finished(state, config, root, plan.steps_per_epoch, total))
             elif state.given:
                 print(f"first weights of {', '.join(state.given)} from {config.train.init_from}")
+            _begin_selection(state, config, validation)
             save_checkpoint(state, checkpoints)  # killed at any time from here on, it continues under the same run
         share_state(state, group)
         revision = lineage.revision(Path())
@@ -93,8 +95,8 @@ def train(config: Config, unchanged: Unchanged) -> None:
             state.training_id,
             key,
             name=f"{store.summary['source']['name']} {key[:8]}",
-            params=_params(config),
-            tags=_tags(config, store, state, revision),
+            params=params_of(config),
+            tags=tags_of(config, store, state, revision),
             data={"source": store.summary["source"]["name"], "digest": store.digest[:36], "commit": revision.commit},
             system_metrics=config.tracking.system_metrics,
         )
@@ -104,14 +106,16 @@ def train(config: Config, unchanged: Unchanged) -> None:
             if revision.dirty:
                 log.text(revision.diff, "uncommitted.diff")
             examiner = Examiner(make_probe(pictures.loader, config, device), config, total, log)
-            observer = _Observer(log, progress, examiner)
+            observer = Teller(log, progress, examiner)
             with _program(config, state, pictures, device, execution, group) as program:
-                _fit(state, program, pictures, config, observer, checkpoints, stop)
+                _fit(state, program, pictures, validation, config, observer, checkpoints, stop)
             unchanged()
             health = examiner.examine(state.step, state.networks, program.mode.precision)
-            _write_outputs(state, pictures.samples.draw(state, program.mode.precision), health, plan, store, config, key)
-            for path in (paths.HISTORY, *paths.SAMPLES.values()):
+            grids = pictures.samples.draw(state, program.mode.precision)
+            write_outputs(state, grids, health, plan, store, config, key)
+            for path in (paths.HISTORY, paths.VALIDATION, *paths.SAMPLES.values()):
                 log.artifact(path)
+            _conclude(state, config, log)
             status = "FINISHED"
         except (Interrupted, KeyboardInterrupt):
             status = "KILLED"
@@ -150,7 +154,7 @@ def follow() -> None:
             execution = _choose_execution(config, state, pictures, device, group)
             try:
                 with _program(config, state, pictures, device, execution, group) as program:
-                    _fit(state, program, pictures, config, _Nobody(), Path(), stop)
+                    _fit(state, program, pictures, pictures.validation, config, Silent(), Path(), stop)
             except Interrupted:
                 group.wait_for_first()  # which still writes its checkpoint
                 raise Abandoned from None
@@ -173,6 +177,7 @@ def _fit(
     state: TrainState,
     program: Program,
     pictures: Pictures,
+    validation: Validation | None,
     config: Config,
     observer: Observer,
     checkpoints: Path,
@@ -180,7 +185,31 @@ def _fit(
 ) -> None:
     every = 1 if program.device.type == "cpu" else UNREAD_STEPS
     asked = program.mode.group.asking(stop, every)
-    fit(state, program, pictures.samples, pictures.validation, config, observer, checkpoints, asked)
+    fit(state, program, pictures.samples, validation, config, observer, checkpoints, asked)
+
+
+def _begin_selection(state: TrainState, config: Config, validation: Validation | None) -> None:
+    """Of a training that was finished, the best stays where the same metric on the same pictures chooses from now on."""
+    judged_by = validation.judge.about if validation and validation.judge else ""
+    before = state.selection
+    if before.best is not None and before.judged_by != judged_by:
+        print(f"its best was chosen by {before.judged_by}, so it is chosen anew")
+    if before.judged_by != judged_by:
+        state.selection = Selection(judged_by)
+    if validation is None and config.train.validate_every_epochs > 0:
+        print(f"no validation pictures, so that none of the generators is chosen as the best; {HOLD_OUT}")
+
+
+def _conclude(state: TrainState, config: Config, log: tracking.TrainingRecorder) -> None:
+    """Say which generators are the best, and whether training stopped for want of better ones."""
+    selection = state.selection
+    if selection.best is not None:
+        best = selection.best.reported()
+        log.tags({f"best.{name}": str(value) for name, value in best.items()})
+        print(f"best of validation: epoch {best['epoch']}, {best['weights']}, {best['metric']} {best['value']:.4g}")
+    if selection.stopped:
+        vain = config.train.stop_after_validations
+        print(f"stopped early after epoch {selection.stopped}: the last {vain} validations found nothing better")
 
 
 def _choose_execution(
@@ -229,112 +258,3 @@ def _note_computer(config: Config, state: TrainState, device: torch.device, exec
             f"warning: this training began elsewhere ({'; '.join(changed)}): it continues, but its last digits will not be "
             f"those of an undisturbed one"
         )
-
-
-class _Nobody:
-    """Whom the processes after the first tell."""
-
-    def progress(self, step: int, epoch: int, terms: Row) -> None: ...
-
-    def window(self, row: Row) -> None: ...
-
-    def validated(self, step: int, cycle_A: float, cycle_B: float) -> None: ...
-
-    def samples(self, step: int, grids: dict[str, images.Pixels]) -> None: ...
-
-    def examine(self, step: int, networks: Networks, precision: AbstractContextManager[None]) -> None: ...
-
-
-class _Observer:
-    """Passes what happens in training on to the screen and to MLflow."""
-
-    def __init__(self, log: tracking.TrainingRecorder, printer: ProgressPrinter, examiner: Examiner) -> None:
-        self.log, self.printer, self.examiner = log, printer, examiner
-
-    def progress(self, step: int, epoch: int, terms: Row) -> None:
-        self.printer.show(step, epoch, terms)
-
-    def window(self, row: Row) -> None:
-        named = {
-            name if name in ("epoch", "lr") else f"loss/{name}": value for name, value in row.items() if name != "step"
-        }
-        self.log.curve(named, int(row["step"]))
-
-    def validated(self, step: int, cycle_A: float, cycle_B: float) -> None:
-        self.log.curve({"val/cycle_A": cycle_A, "val/cycle_B": cycle_B}, step)
-
-    def samples(self, step: int, grids: dict[str, images.Pixels]) -> None:
-        self.log.samples(step, grids)
-
-    def examine(self, step: int, networks: Networks, precision: AbstractContextManager[None]) -> None:
-        self.examiner.examine(step, networks, precision)
-
-
-def _params(config: Config) -> dict[str, object]:
-    """The parameters that training depends on, by dotted name."""
-    return tracking.flatten(lineage.train_params(Path(), config))
-
-
-def _tags(config: Config, store: Store, state: TrainState, revision: lineage.Revision) -> dict[str, str]:
-    tags = tracking.flatten({"dataset": config.dataset.model_dump(mode="json")}) | {
-        "dataset": store.summary["source"]["name"],
-        "data_digest": store.digest,
-        **state.computed_by,
-        "mlflow.source.git.commit": revision.commit,
-        "mlflow.source.git.branch": revision.branch,
-        "git.dirty": str(revision.dirty).lower(),
-    }
-    if state.continued:
-        tags |= {f"continued_from.{name}": value for name, value in state.continued.items()}
-    experiment = lineage.experiment_name()
-    if experiment:
-        tags["dvc.experiment"] = experiment
-    return {name: str(value) for name, value in tags.items()}
-
-
-def _write_outputs(
-    state: TrainState,
-    grids: dict[str, images.Pixels],
-    health: dict[str, float],
-    plan: Plan,
-    store: Store,
-    config: Config,
-    key: str,
-) -> None:
-    trained: dict[Weights, dict[str, nn.Module]] = {"raw": state.networks.generators(), "ema": state.average}
-    for weights, generators in trained.items():
-        for name, network in generators.items():
-            if not all(bool(torch.isfinite(parameter).all()) for parameter in network.parameters()):
-                raise UserError(
-                    f"{name} has weights that are not finite after the last step; lower optimizer.lr in params.yaml"
-                )
-            spec = generator_spec(config.model, name, config.preprocess.crop_size, key, weights)
-            model_weights.save(paths.generator(paths.TRAINED, name, weights), network.state_dict(), spec)
-    judges: dict[Domain, nn.Module] = {"A": state.networks.D_A, "B": state.networks.D_B}
-    for domain, network in judges.items():
-        about_judge = discriminator_spec(config.model, domain, key)
-        model_weights.save(paths.TRAINED / f"D_{domain}", network.state_dict(), about_judge)
-    counts = {name: entry["pictures"] for name, entry in store.summary["sets"].items()}
-    about = {
-        "train_key": key,
-        "data": {"digest": store.digest, **counts},
-        "source": store.summary["source"],
-        "params": _params(config),
-    }
-    if state.continued:
-        about["continued_from"] = state.continued
-    if config.train.keep_state:
-        write_state(state, paths.TRAINED / paths.STATE, {"steps_per_epoch": plan.steps_per_epoch})
-    write_json(paths.TRAINED / paths.TRAINING, about)
-    for path in (paths.HISTORY, paths.TRAINED / paths.HISTORY.name):  # the report of a model shows how it was trained
-        state.history.write_csv(path)
-    for direction_name, grid in grids.items():
-        images.write(paths.SAMPLES[direction_name], grid)
-    last = state.history.row(-1)
-    losses = {name: float(f"{value:.6g}") for name, value in last.items() if name not in ("step", "epoch", "lr")}
-    metrics = {"train_key": key, "steps": state.step, "epochs": int(last["epoch"]), "loss": losses}
-    if state.validation:
-        cycle_A, cycle_B = state.validation[-1]
-        metrics["validation"] = {"cycle_A": float(f"{cycle_A:.6g}"), "cycle_B": float(f"{cycle_B:.6g}")}
-    metrics["health"] = summary(health)
-    write_json(paths.TRAIN_METRICS, metrics)

@@ -15,9 +15,9 @@ from cyclegan import images
 from cyclegan.errors import UserError
 from cyclegan.sources.catalogue import ARCHIVES, HOST
 from cyclegan.sources.fetching import Progress, fetch, refuse_page
-from cyclegan.sources.folder import SETS
 from cyclegan.sources.provenance import Provenance
 
+SETS = ("trainA", "trainB", "testA", "testB")
 CHUNK = 1 << 20  # bytes that are copied at once
 MAX_EXPANSION = 20  # pictures hardly compress: an archive that unpacks to more than this times its size is an attack
 MAX_ENTRIES = 1_000_000

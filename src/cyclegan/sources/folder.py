@@ -1,4 +1,4 @@
-"""The user's own pictures: a folder with trainA/ and trainB/, and testA/ and testB/ where they exist."""
+"""The user's own pictures: a folder with trainA/ and trainB/, and testA/, testB/, valA/ and valB/ where they exist."""
 
 import errno
 import shutil
@@ -9,7 +9,7 @@ from cyclegan import images
 from cyclegan.errors import UserError
 from cyclegan.sources.provenance import Provenance
 
-SETS = ("trainA", "trainB", "testA", "testB")
+SETS = ("trainA", "trainB", "valA", "valB", "testA", "testB")
 
 
 def make(out: Path, path: Path, *, paired_test: bool) -> Provenance:
@@ -46,6 +46,7 @@ def make(out: Path, path: Path, *, paired_test: bool) -> Provenance:
         licence="not stated",
         attribution="The user's own pictures",
         paired_test=paired_test,
+        paired_val=paired_test and bool(found["valA"] and found["valB"]),
     )
 
 

@@ -23,11 +23,12 @@ SATURATED = 64  # levels between the largest and smallest of red, green and blue
 MIN_COLOUR = 0.02  # share of the canvas that must be colourful: grey fillings and grey lines look alike
 
 
-def make(out: Path, image_size: int, n_train: int | None, n_test: int, seed: int) -> Provenance:
+def make(out: Path, image_size: int, n_train: int | None, n_test: int, seed: int, n_val: int = 0) -> Provenance:
     """Draw the data set into `out`.
 
     Glyphs are put in an order that depends on the seed and the code points alone; the first `n_test` become true test
-    pairs, and the rest go in turn to A and to B, so that no glyph is in two sets.
+    pairs, the last `n_val` become validation pairs, and the rest go in turn to A and to B, so that no glyph is in two sets.
+    The number of validation pairs moves no glyph between the other sets.
 
     Raises:
         UserError: more pictures asked for than there are glyphs.
@@ -35,21 +36,26 @@ def make(out: Path, image_size: int, n_train: int | None, n_test: int, seed: int
     font = _font_bytes()
     line_font, colour_font = _line_art(font), font
     points = randomness.hash_order(seed, "openmoji", _selected(line_font, colour_font))
-    available = (len(points) - n_test) // 2
+    available = (len(points) - n_test - n_val) // 2
     if available < max(n_train or 1, 1):
         raise UserError(
-            f"dataset.n_train is {n_train} and dataset.n_test is {n_test} in params.yaml, but openmoji has "
-            f"{len(points)} glyphs and needs 2 x n_train + n_test; lower one of them"
+            f"dataset.n_train is {n_train} and dataset.n_test is {n_test} in params.yaml, and dataset.n_val is {n_val}, "
+            f"but openmoji has {len(points)} glyphs and needs 2 x n_train + n_test + n_val; lower one of them"
         )
     count = n_train or available
-    test, rest = points[:n_test], points[n_test:]
+    last = len(points) - n_val
+    test, rest, val = points[:n_test], points[n_test:last], points[last:]
     sets = {
         "trainA": (line_font, rest[0::2][:count]),
         "trainB": (colour_font, rest[1::2][:count]),
+        "valA": (line_font, val),
+        "valB": (colour_font, val),
         "testA": (line_font, test),
         "testB": (colour_font, test),
     }
     for name, (font_bytes, members) in sets.items():
+        if not members:
+            continue
         (out / name).mkdir(parents=True)
         draw = _Renderer(font_bytes, image_size)
         for point in members:
@@ -61,6 +67,7 @@ def make(out: Path, image_size: int, n_train: int | None, n_test: int, seed: int
         licence="CC BY-SA 4.0",
         attribution="Emoji by OpenMoji, the open-source emoji and icon project (openmoji.org), CC BY-SA 4.0",
         paired_test=True,
+        paired_val=n_val > 0,
     )
 
 

@@ -18,6 +18,7 @@ class Provenance:
         licence: the pictures' licence, as far as the source states one.
         attribution: the line to print wherever the pictures appear.
         paired_test: files of equal name in testA/ and testB/ are true pairs.
+        paired_val: the same of valA/ and valB/, which are validation pictures; False where there are none.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Provenance:
     licence: str
     attribution: str
     paired_test: bool
+    paired_val: bool = False
 
     def save(self, folder: Path) -> None:
         (folder / FILE).write_text(json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n", encoding="utf-8")

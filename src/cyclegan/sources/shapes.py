@@ -13,15 +13,19 @@ SUPERSAMPLE = 4  # drawn at 4 x and reduced, for smooth edges
 COLOURS = {"circle": (214, 64, 60), "square": (52, 152, 92), "triangle": (58, 98, 208)}  # a kind has one colour
 
 
-def make(out: Path, image_size: int, n_train: int | None, n_test: int, seed: int) -> Provenance:
-    """Draw the data set into `out`: every scene of a training set is its own; testA and testB show the same scenes."""
+def make(out: Path, image_size: int, n_train: int | None, n_test: int, seed: int, n_val: int = 0) -> Provenance:
+    """Draw the data set into `out`: training scenes are a set's own; testA and testB share theirs, as do valA and valB."""
     count = n_train or DEFAULT_COUNT
     for name, stream, number in (
         ("trainA", "trainA", count),
         ("trainB", "trainB", count),
+        ("valA", "val", n_val),
+        ("valB", "val", n_val),
         ("testA", "test", n_test),
         ("testB", "test", n_test),
     ):
+        if number == 0:
+            continue
         (out / name).mkdir(parents=True)
         for index in range(number):
             rng = randomness.generator(seed, f"shapes/{stream}", index)
@@ -33,6 +37,7 @@ def make(out: Path, image_size: int, n_train: int | None, n_test: int, seed: int
         licence="CC0",
         attribution="Shapes drawn by this project",
         paired_test=True,
+        paired_val=n_val > 0,
     )
 
 

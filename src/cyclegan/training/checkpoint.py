@@ -19,9 +19,10 @@ from torch import Tensor, nn
 
 from cyclegan.errors import UserError
 from cyclegan.training.parallel import Group
+from cyclegan.training.selection import Selection
 from cyclegan.training.state import TrainState
 
-FORMAT = 3
+FORMAT = 4
 KEPT = 2  # newest checkpoints
 LARGEST_SHARE = 0.01  # of the time, that writing checkpoints may take
 
@@ -110,7 +111,12 @@ class Snapshot:
                     f"checkpoint is from before. Lower optimizer.lr, or set train.precision to float32, in params.yaml "
                     f"and run `dvc repro` again"
                 )
-        about = {"training_id": state.training_id, "computed_by": state.computed_by, "continued": state.continued}
+        about = {
+            "training_id": state.training_id,
+            "computed_by": state.computed_by,
+            "continued": state.continued,
+            "selection": state.selection.about(),
+        }
         return Snapshot(state.step, deepcopy(about), on_host(state))
 
 
@@ -165,17 +171,18 @@ def restore_checkpoint(state: TrainState, folder: Path) -> Path | None:
         load_tensors(state, tensors)
         state.step, state.training_id = about["step"], about["training_id"]
         state.computed_by, state.continued = about["computed_by"], about["continued"]
+        state.selection = Selection.restored(about["selection"], tensors)
         return path
     return None
 
 
 def write_state(state: TrainState, path: Path, about: dict[str, Any]) -> None:
-    """Write every tensor of the state, and `about` beside the step; the bytes depend on these alone.
+    """Write every tensor of the state, and `about` beside step and selection; the bytes depend on these alone.
 
     Raises:
         OSError: it cannot be written.
     """
-    _write(on_host(state), path, {"step": state.step, **about})
+    _write(on_host(state), path, {"step": state.step, "selection": state.selection.about(), **about})
 
 
 def on_host(state: TrainState) -> dict[str, Tensor]:
@@ -225,11 +232,12 @@ def share_state(state: TrainState, group: Group) -> None:
     """Give every process the state of the first one, in place: the only one that needs to read a checkpoint."""
     if group.size == 1:
         return
-    about = json.loads(group.share(json.dumps({"step": state.step, "computed_by": state.computed_by}).encode()))
+    here = {"step": state.step, "computed_by": state.computed_by, "stopped": state.selection.stopped}
+    about = json.loads(group.share(json.dumps(here).encode()))
     tensors = group.share(save(on_host(state)) if group.first else b"")
     if not group.first:
         load_tensors(state, load(tensors))
-        state.step, state.computed_by = about["step"], about["computed_by"]
+        state.step, state.computed_by, state.selection.stopped = about["step"], about["computed_by"], about["stopped"]
 
 
 def _networks(state: TrainState) -> dict[str, nn.Module]:
@@ -249,11 +257,11 @@ def state_tensors(state: TrainState) -> dict[str, Tensor]:
     for name, pool in vars(state.pools).items():
         tensors |= {f"pool/{name}/{key}": tensor for key, tensor in pool.tensors().items()}
     tensors["validation"] = torch.tensor(state.validation, dtype=torch.float64).reshape(-1, 2)
-    return tensors | state.history.tensors()
+    return tensors | state.selection.tensors() | state.history.tensors()
 
 
 def load_tensors(state: TrainState, loaded: dict[str, Tensor]) -> None:
-    """The opposite of `state_tensors`, in place."""
+    """The opposite of `state_tensors`, in place, but for the selection's, which need their record."""
 
     def below(prefix: str) -> dict[str, Tensor]:
         return {key.removeprefix(prefix): tensor for key, tensor in loaded.items() if key.startswith(prefix)}

@@ -1,8 +1,8 @@
 """The training loop, to be read top to bottom."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
@@ -16,9 +16,10 @@ from cyclegan.models.networks import Networks, evaluating
 from cyclegan.training import schedule
 from cyclegan.training.checkpoint import Saver
 from cyclegan.training.history import Row
-from cyclegan.training.losses import distance
 from cyclegan.training.program import Program
+from cyclegan.training.selection import Scored
 from cyclegan.training.state import TrainState
+from cyclegan.training.validation import Validation
 
 UNREAD_STEPS = 20  # so many at most may pass before a NaN is noticed
 MOST_SAMPLES = 200  # grids of a training, however long: they are kept for ever
@@ -33,8 +34,11 @@ class Observer(Protocol):
     def window(self, row: Row) -> None:
         """A row of the history; after a resumption the earlier rows come again."""
 
-    def validated(self, step: int, cycle_A: float, cycle_B: float) -> None:
-        """Cycle losses of the validation pictures after an epoch; after a resumption the earlier ones come again."""
+    def validated(self, step: int, cycle_A: float, cycle_B: float, scores: Sequence[Scored]) -> None:
+        """Cycle losses of the validation pictures after an epoch, and the scores where they were taken.
+
+        After a resumption the earlier ones come again.
+        """
 
     def samples(self, step: int, grids: dict[str, images.Pixels]) -> None:
         """Sample grids by direction, every `runtime.sample_every_steps` steps and at the end."""
@@ -60,25 +64,6 @@ class Samples:
             }
 
 
-@dataclass(frozen=True)
-class Validation:
-    """Held-out training pictures, float32 [N, C, H, W] in [-1, 1], and how many go through the networks at once."""
-
-    real_A: Tensor
-    real_B: Tensor
-    batch_size: int
-
-    def cycle_losses(self, networks: Networks, precision: AbstractContextManager[None]) -> tuple[float, float]:
-        """Mean L1 of the cycles A -> B -> A and B -> A -> B, by the generators as they are."""
-        G_AB, G_BA = networks.G_AB, networks.G_BA
-        with evaluating(G_AB, G_BA), precision:
-            return self._cycle(G_AB, G_BA, self.real_A), self._cycle(G_BA, G_AB, self.real_B)
-
-    def _cycle(self, forth: nn.Module, back: nn.Module, real: Tensor) -> float:
-        parts = torch.split(real, self.batch_size)
-        return sum(distance(back(forth(part)).float(), part).item() * len(part) for part in parts) / len(real)
-
-
 def fit(
     state: TrainState,
     program: Program,
@@ -91,7 +76,7 @@ def fit(
 ) -> None:
     """Train `state`, with the program that takes its steps, from where it is to the end of its schedule, in place.
 
-    Where several processes share the training, all of them do.
+    Or until validation finds nothing better any more. Where several processes share the training, all of them do.
 
     Raises:
         Interrupted: `stop_signal` returned a signal's number; the checkpoint is written, if it can be.
@@ -104,25 +89,28 @@ def fit(
     sample_every = max(config.runtime.sample_every_steps, total // MOST_SAMPLES)
     unread: list[tuple[int, int, float, Tensor]] = []
     saver = Saver(checkpoints, config.runtime.checkpoint_every_seconds, state.step)
+    finished = state.step == total or state.selection.stopped > 0
 
     def read_losses() -> None:
         values = torch.stack([terms for *_, terms in unread]).tolist() if unread else []
         for (number, epoch, rate, _), terms in zip(unread, values, strict=True):
-            row = state.history.add(number, epoch, [*terms, rate], last=number == total)
+            end = finished and number == state.step
+            row = state.history.add(number, epoch, [*terms, rate], last=end)
             if row is not None:
                 observer.window(row)
-            if number % config.runtime.log_every_steps == 0 or number == total:
+            if number % config.runtime.log_every_steps == 0 or end:
                 observer.progress(number, epoch, dict(zip(state.history.names, [*terms, rate], strict=True)))
         unread.clear()
 
     for index in range(len(state.history.rows)):  # of a resumed training: the last ones may not have been delivered
         observer.window(state.history.row(index))
-    for number, losses in enumerate(state.validation, start=1):
-        observer.validated(number * plan.steps_per_epoch, *losses)
+    epochs = state.step // plan.steps_per_epoch
+    for epoch, losses in enumerate(state.validation, start=epochs - len(state.validation) + 1):
+        observer.validated(epoch * plan.steps_per_epoch, *losses, state.selection.at(epoch * plan.steps_per_epoch))
     if state.step == 0 and group.first:
         observer.samples(0, samples.draw(state, precision))
     with saver:
-        while state.step < total:
+        while not finished:
             epoch = state.step // plan.steps_per_epoch
             watched = [
                 config.loss.lambda_A * cycle_A + config.loss.lambda_B * cycle_B for cycle_A, cycle_B in state.validation
@@ -133,12 +121,14 @@ def fit(
                 torch.manual_seed(randomness.torch_seed(config.seed, stream, state.step))
             terms = program.step(rate)
             if validation is not None and state.step % plan.steps_per_epoch == 0:
-                cycle_A, cycle_B = group.of_first(lambda: validation.cycle_losses(state.networks, precision))
+                look = partial(_validate, validation, state, epoch + 1, precision, last=state.step == total)
+                cycle_A, cycle_B, stopped = group.of_first(look)
                 state.validation.append((cycle_A, cycle_B))
-                observer.validated(state.step, *state.validation[-1])
+                state.selection.stopped = int(stopped)
+                observer.validated(state.step, cycle_A, cycle_B, state.selection.at(state.step))
 
             signal_number = stop_signal()
-            finished = state.step == total
+            finished = state.step == total or state.selection.stopped > 0
             if not group.first:  # the first process reads losses, shows samples and writes checkpoints for all
                 if signal_number is not None and not finished:
                     raise Interrupted(signal_number, state.step, total, state.step)
@@ -155,6 +145,14 @@ def fit(
             if signal_number is not None and not finished:
                 saver.wait()
                 raise Interrupted(signal_number, state.step, total, saver.saved_step)
+
+
+def _validate(
+    validation: Validation, state: TrainState, epoch: int, precision: AbstractContextManager[None], *, last: bool
+) -> tuple[float, float, float]:
+    """What the first process tells the others: both cycle losses, and the epoch after which to stop, or 0."""
+    losses = validation.after_epoch(state, epoch, precision, last=last)
+    return *losses, float(state.selection.stopped)
 
 
 def _grid(forth: nn.Module, back: nn.Module, real: Tensor, *, identity: bool) -> images.Pixels:

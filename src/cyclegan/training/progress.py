@@ -2,11 +2,13 @@
 
 import sys
 import time
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from cyclegan.training.history import Row
+from cyclegan.training.selection import Scored
 
 MAIN_LOSSES = ("G_AB", "G_BA", "cycle_A", "cycle_B", "D_A", "D_B")
 
@@ -52,6 +54,19 @@ class ProgressPrinter:
             print(
                 f"step {step}/{self.total}  epoch {epoch}  {pictures}  {minutes}:{seconds:02d} left  {losses}", flush=True
             )
+
+    def validated(self, step: int, scores: Sequence[Scored]) -> None:
+        """Report the scores of validation pictures, but for those that an interrupted training reported already."""
+        if step <= self.start:
+            return
+        values = "  ".join(
+            f"{row.direction} {row.weights} {'-' if row.value is None else f'{row.value:.4g}'}" for row in scores
+        )
+        line = f"validation after epoch {scores[0].epoch}: {scores[0].metric}  {values}"
+        if self.bar is not None:
+            self.bar.console.print(line)
+        else:
+            print(line, flush=True)
 
     def close(self) -> None:
         """Leave the terminal as it was."""

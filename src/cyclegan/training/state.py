@@ -16,6 +16,7 @@ from cyclegan.models.weights import load_first_weights
 from cyclegan.training.history import History
 from cyclegan.training.losses import term_names
 from cyclegan.training.pool import Pool, VariedPool
+from cyclegan.training.selection import Selection
 from cyclegan.training.step import Optimizers, Pools
 
 
@@ -35,6 +36,7 @@ class TrainState:
     Attributes:
         average: the generators' moving averages by name, empty where none are kept.
         validation: after each epoch, the cycle losses of A's and of B's validation pictures; empty where there are none.
+        selection: the scores of the validation pictures, the best generators by them, and whether training stopped early.
         training_id: names this training among those of the same params, data and code: its MLflow run bears it.
         computed_by: device, precision, PyTorch version and number of processes of its first step, on which the last digits
             depend.
@@ -48,6 +50,7 @@ class TrainState:
     pools: Pools
     history: History
     validation: list[tuple[float, float]] = field(default_factory=list)
+    selection: Selection = field(default_factory=Selection)
     step: int = 0
     training_id: str = ""
     computed_by: dict[str, str] = field(default_factory=dict)
