@@ -13,7 +13,7 @@ from workspace import workspace
 
 from cyclegan import randomness
 from cyclegan.config import Config
-from cyclegan.data.layout import DOMAINS, RAW_SETS
+from cyclegan.data.layout import DOMAINS
 from cyclegan.data.store import Store
 from cyclegan.evaluation import protocol
 from cyclegan.evaluation.features import inception_2015
@@ -54,9 +54,9 @@ def _row(what: str, pictures: int, used: Usage) -> Row:
 def _draw(count: int) -> int:
     """Raw JPEGs of all sets; how many."""
     drawn = 0
-    for name in RAW_SETS:
+    for name, share in SHARES.items():
         (paths.RAW / name).mkdir(parents=True)
-        for index in range(count * SHARES[name] // sum(SHARES.values())):
+        for index in range(count * share // sum(SHARES.values())):
             rng = randomness.generator(0, f"benchmark/{name}", index)
             coarse = Image.fromarray(rng.integers(0, 256, (COARSE, COARSE, 3), dtype=np.uint8))
             smooth = np.asarray(coarse.resize((SIDE, SIDE), Image.Resampling.BICUBIC)).astype(np.int64)

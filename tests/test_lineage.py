@@ -27,7 +27,7 @@ def test_the_key_changes_with_params_data_and_code_of_training_and_with_nothing_
     assert len(first) == 64
     assert key(project) == first
     set_params(project, {"evaluate.gallery_size": 1, "runtime.workers": 3, "tracking.experiment": "x", "export.opset": 20})
-    (project / "src/cyclegan/evaluation/metrics.py").write_text("")
+    (project / "src/cyclegan/evaluation/protocol.py").write_text("")
     (project / "src/cyclegan/training/__pycache__").mkdir()
     (project / "src/cyclegan/training/__pycache__/x.pyc").write_bytes(b"x")
     assert key(project) == first
@@ -170,7 +170,7 @@ def test_a_stages_dependencies_tell_every_change_that_dvc_would_see_and_no_other
         return {name.removeprefix(f"{project}/") for name in now.keys() | first.keys() if now.get(name) != first.get(name)}
 
     set_params(project, {"evaluate.gallery_size": 1, "runtime.workers": 3, "dataset.limit": 5})
-    (project / "src/cyclegan/evaluation/metrics.py").write_text("")
+    (project / "src/cyclegan/evaluation/protocol.py").write_text("")
     (project / "src/cyclegan/training/__pycache__").mkdir()
     (project / "src/cyclegan/training/__pycache__/x.pyc").write_bytes(b"x")
     for code in ("src/cyclegan/training/ema.py", "stages/train.py"):

@@ -80,7 +80,7 @@ def test_dvc_starts_two_processes_of_which_one_speaks_logs_and_writes(undisturbe
     project, said = undisturbed
     assert f"> {TWO} stages/train.py" in said
     assert said.count("on 2 processes (cpu) in float32: 60 steps, 3 an epoch") == 1
-    assert said.count(f"step {STEPS}/{STEPS} ") == 1
+    assert said.count(f"step {STEPS}/{STEPS}  epoch") == 1
     history = pd.read_csv(project / paths.HISTORY)
     assert history["step"].tolist() == list(range(2, STEPS + 1, 2))
     ((status, curves, samples),) = mlflow_runs(project)

@@ -37,8 +37,9 @@ def read(path: Path) -> object:
     try:
         with path.open("rb") as file:
             data = file.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise UserError(f"cannot read {path}: {error.strerror}; run from the project's folder") from None
+    except (OSError, ValueError) as error:  # the latter for a name that no file can have
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise UserError(f"cannot read {path}: {reason}; run from the project's folder") from None
     return read_bytes(data, str(path))
 
 
