@@ -44,6 +44,8 @@ def test_networks_are_compiled_where_the_whole_training_repays_it(make_config: C
     assert not chosen(make_config, steps=repaid - 1).compiled
     assert not chosen(make_config, steps=LONG, compiler=False).compiled
     assert not chosen(make_config, {"loss.gan_mode": "wgangp"}, steps=LONG).compiled
+    always = {"loss.gan_mode": "wgangp", "runtime.compile": "always"}
+    assert not chosen(make_config, always, steps=LONG).compiled
     assert not chosen(make_config, {"train.arithmetic": "textbook"}, steps=LONG).compiled
     assert not chosen(make_config, steps=LONG, one_shape=False).compiled
     assert not chosen(make_config, {"runtime.compile": "never"}, steps=LONG).compiled

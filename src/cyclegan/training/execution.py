@@ -71,10 +71,11 @@ def choose_execution(
 
 
 def _worth_compiling(config: Config, steps: int) -> bool:
+    if config.loss.gan_mode == "wgangp":  # its penalty differentiates twice, which torch.compile cannot
+        return False
     if config.runtime.compile != "auto":
         return config.runtime.compile == "always"
-    twice = config.loss.gan_mode == "wgangp"  # its penalty differentiates twice, which torch.compile does not
-    return not twice and steps * config.train.batch_size * config.preprocess.crop_size**2 >= REPAID_PIXELS
+    return steps * config.train.batch_size * config.preprocess.crop_size**2 >= REPAID_PIXELS
 
 
 def can_compile() -> bool:
