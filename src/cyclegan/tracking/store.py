@@ -13,6 +13,7 @@ from filelock import FileLock
 
 from cyclegan.config import TrackingConfig
 from cyclegan.errors import UserError
+from cyclegan.tracking import imports
 from cyclegan.tracking.values import PARAM_LENGTH, TAG_LENGTH, shorten, without_password
 
 if TYPE_CHECKING:
@@ -142,6 +143,7 @@ def client_of(store: Store) -> "MlflowClient":
     """A client that gives up soon and says nothing; where there is no database it makes one."""
     for name, value in SETTINGS.items():
         os.environ.setdefault(name, value)
+    imports.load()
     from mlflow import MlflowClient
 
     for noisy in ("mlflow", "alembic", "urllib3"):

@@ -3,6 +3,7 @@
 import contextlib
 import threading
 
+from cyclegan.tracking import imports
 from cyclegan.tracking.outbox import Outbox
 
 SECONDS = 10.0  # between two measurements
@@ -23,6 +24,7 @@ class SystemMonitor:
         self.thread.join()
 
     def _watch(self) -> None:
+        imports.load()
         from mlflow.system_metrics.metrics.base_metrics_monitor import BaseMetricsMonitor
         from mlflow.system_metrics.metrics.cpu_monitor import CPUMonitor
         from mlflow.system_metrics.metrics.disk_monitor import DiskMonitor
