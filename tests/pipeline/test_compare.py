@@ -37,7 +37,14 @@ def evaluation(value: float, **changes: Any) -> dict[str, Any]:
     own = {"model": {"pair_l1": value}, "copy_input": {"pair_l1": 0.9}}
     protocol = {"kid_subsets": 50, "test_digest": "t" * 64}
     counts = {"test_A": 4, "test_B": 4}
-    return {"weights": "ema", "pictures": counts, "protocol": protocol, "A_to_B": own, "B_to_A": own} | changes
+    return {
+        "weights": "ema",
+        "attribution": "Drawn by <Nobody>",
+        "pictures": counts,
+        "protocol": protocol,
+        "A_to_B": own,
+        "B_to_A": own,
+    } | changes
 
 
 def scores(value: float) -> str:
@@ -103,6 +110,7 @@ def test_the_page_holds_both_galleries_and_escapes_what_comes_from_git(project: 
     page = Path("pages/page.html").read_text(encoding="utf-8")
     assert page.count("data:image/png;base64,") == 3
     assert "second &lt;b&gt;results&lt;/b&gt;" in page
+    assert page.count("Drawn by &lt;Nobody&gt;. Translated pictures are adaptations of them.") == 1
     assert "B_to_A" not in page
 
 

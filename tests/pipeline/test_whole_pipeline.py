@@ -80,6 +80,9 @@ def test_every_output_is_there_and_readable(project: Path) -> None:
         assert scores[direction]["model"]["pair_l1"] > 0
         assert scores[direction]["model"]["fid_clean_test"] > 0
     assert scores["protocol"]["features"] == "inception_2015"
+    assert (
+        scores["attribution"] == json.loads((project / paths.TRAINED / paths.TRAINING).read_text())["source"]["attribution"]
+    )
     assert len(pd.read_csv(project / paths.PER_PICTURE)) == 8
     table = pd.read_csv(project / paths.SCORES)
     model = table[table["subject"] == "model"].set_index(["direction", "metric"])

@@ -34,6 +34,7 @@ class Outcome:
         test_digest: of the test pictures; None in evaluations that do not record it.
         data_digest: of all prepared pictures, those of training included; None where it is not recorded.
         weights: best, ema or raw; "" where that is not recorded.
+        attribution: what is to stand beside the pictures; "" where that is not recorded.
     """
 
     scores: Mapping[str, Mapping[str, Score]]
@@ -42,6 +43,7 @@ class Outcome:
     test_digest: str | None
     data_digest: str | None
     weights: str
+    attribution: str = ""
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,8 @@ def read(evaluate: Mapping[str, Any], table: str | None, data_digest: str | None
     }
     pictures = {name: int(count) for name, count in evaluate.get("pictures", {}).items()}
     flat = {name: str(value) for name, value in _flat(protocol)}
-    return Outcome(scores, flat, pictures, test_digest, data_digest, evaluate.get("weights", ""))
+    weights, attribution = (evaluate.get(name, "") for name in ("weights", "attribution"))
+    return Outcome(scores, flat, pictures, test_digest, data_digest, weights, attribution)
 
 
 def obstacles(one: Outcome, other: Outcome) -> list[str]:

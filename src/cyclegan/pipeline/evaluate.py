@@ -91,6 +91,7 @@ def evaluate(config: Config, unchanged: Unchanged) -> None:
         images.write(paths.GALLERIES[direction], sheet)
     made = {
         "weights": subjects["model"],
+        "attribution": store.summary["source"]["attribution"],
         "pictures": {f"test_{name}": store.summary["sets"][f"test{name}"]["pictures"] for name in DOMAINS},
         "protocol": {
             "features": config.evaluate.feature_network,

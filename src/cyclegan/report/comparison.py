@@ -271,6 +271,7 @@ def page(comparison: Comparison) -> str:
         comparison=comparison,
         facts=[one.facts for one in comparison.subjects],
         galleries=galleries,
+        attributions=list(dict.fromkeys(one.outcome.attribution for one in comparison.subjects if one.outcome.attribution)),
         legend=LEGEND,
         best=BEST,
         alike=ALIKE,
