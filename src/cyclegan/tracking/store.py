@@ -141,9 +141,7 @@ def run_tags(store: Store, run_id: str) -> dict[str, str] | None:
 
 def client_of(store: Store) -> "MlflowClient":
     """A client that gives up soon and says nothing; where there is no database it makes one."""
-    for name, value in SETTINGS.items():
-        os.environ.setdefault(name, value)
-    imports.load()
+    _import_mlflow()
     from mlflow import MlflowClient
 
     for noisy in ("mlflow", "alembic", "urllib3"):
@@ -155,7 +153,14 @@ def client_of(store: Store) -> "MlflowClient":
     return MlflowClient(store.uri, store.uri)
 
 
+def _import_mlflow() -> None:
+    for name, value in SETTINGS.items():
+        os.environ.setdefault(name, value)
+    imports.load()
+
+
 def _open(store: Store) -> tuple["MlflowClient", str]:
+    _import_mlflow()
     from mlflow.exceptions import MlflowException
 
     Path(store.lock).parent.mkdir(parents=True, exist_ok=True)
