@@ -1,6 +1,6 @@
 """The report in a real browser, without a network: it is legible on a phone, in the dark, and by keyboard.
 
-Skipped where there is no Chromium, but for CI, which says CI_NEEDS_BROWSER=1.
+Skipped where there is no Chromium. Where CI has one, it says CI_NEEDS_BROWSER=1: not to find it is a failure then.
 """
 
 import os
