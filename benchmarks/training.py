@@ -18,6 +18,7 @@ from workspace import workspace
 import cyclegan.pipeline.train as stage
 from cyclegan.config import Config
 from cyclegan.pipeline.download import download
+from cyclegan.pipeline.health import Examiner
 from cyclegan.pipeline.preprocess import preprocess
 from cyclegan.tracking import TrainingRecorder
 from cyclegan.training.checkpoint import Saver
@@ -33,6 +34,7 @@ WATCHED = {  # what training does besides steps
     "curves to the log": (TrainingRecorder, "curve"),
     "drawing sample grids": (Samples, "draw"),
     "sample grids to the log": (TrainingRecorder, "samples"),
+    "health of the networks": (Examiner, "examine"),
     "checkpoints": (Saver, "save"),
 }
 
@@ -68,6 +70,7 @@ def _case(config: Config, options: Options) -> Iterator[Row]:
         "curves to the log": config.train.history_every_steps,
         "drawing sample grids": config.runtime.sample_every_steps,
         "sample grids to the log": config.runtime.sample_every_steps,
+        "health of the networks": config.runtime.sample_every_steps,
         "checkpoints": config.runtime.checkpoint_every_seconds / a_step,
     }
     long_run = {what: statistics.mean(seconds) / every[what] / a_step for what, seconds in watched.items()}
@@ -84,9 +87,13 @@ def _case(config: Config, options: Options) -> Iterator[Row]:
 
 
 def _settings(config: Config, options: Options, epochs: int) -> Config:
-    """Drawn pictures, and as many epochs as take long enough; how often is told and saved stays as it is."""
+    """Drawn pictures, and as many epochs as take long enough; how often is told and saved stays as it is.
+
+    None are held out for validation: with so few pictures an epoch it would take a share that it has in no real training.
+    """
+    size = config.preprocess.load_size
     changes: dict[str, dict[str, Any]] = {
-        "dataset": {"name": "shapes", "image_size": config.preprocess.load_size, "n_train": PICTURES, "n_test": 8},
+        "dataset": {"name": "shapes", "image_size": size, "n_train": PICTURES, "n_test": 8, "n_val": 0},
         "schedule": {"lr_policy": "linear", "n_epochs": epochs, "n_epochs_decay": 0},
         "tracking": {"uri": None},
         "runtime": {"device": str(options.device)},
