@@ -96,6 +96,7 @@ def evaluate(config: Config, unchanged: Unchanged) -> None:
         "protocol": {
             "features": config.evaluate.feature_network,
             "features_digest": network.digest,
+            "true_pairs": store.paired_test,
             "test_digest": store.test_digest,
         },
     }
