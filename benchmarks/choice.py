@@ -25,7 +25,7 @@ from cyclegan.evaluation import catalogue
 from cyclegan.evaluation.checks import fails
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.download import download
-from cyclegan.pipeline.evaluate import DIRECTIONS, evaluate
+from cyclegan.pipeline.evaluate import evaluate
 from cyclegan.pipeline.preprocess import preprocess
 from cyclegan.pipeline.train import train
 
@@ -60,7 +60,7 @@ def _trained(source: str, seed: int, options: Options) -> list[Row]:
         for stage in (download, preprocess, train, evaluate):
             stage(settings, lambda: None)
         trained = json.loads(paths.TRAIN_METRICS.read_text(encoding="utf-8"))
-        table = pd.read_csv(paths.SCORES).set_index(["direction", "subject", "metric"])
+        table = pd.read_csv(paths.SCORES)
     best = trained["best"]
     failing = [
         f"{who}/{check}" for who, own in trained["health"].items() for check, value in own.items() if fails(check, value)
@@ -76,18 +76,15 @@ def _trained(source: str, seed: int, options: Options) -> list[Row]:
 
 def _leads(table: pd.DataFrame, name: str) -> dict[str, float]:
     """How much better the chosen generators are than the last ones, and than the averages of these."""
-    chosen = _mean(table, "model", name)
+    of_score = table[table["metric"] == name].groupby("subject")
+    means = of_score["value"].mean()
+    chosen = float(means["model"])
     row = {"best": chosen}
     for subject in ("last", "last_ema"):
-        value = _mean(table, subject, name)
-        errors = [table.loc[(direction, subject, name), "se_from_model"] for direction in DIRECTIONS]
+        value, errors = float(means[subject]), of_score.get_group(subject)["se_from_model"].tolist()
         lead = value - chosen if catalogue.metric(name).better == "lower" else chosen - value
         row |= {subject: value, f"lead_on_{subject}": lead, f"lead_on_{subject}_se": math.hypot(*errors) / len(errors)}
     return row
-
-
-def _mean(table: pd.DataFrame, subject: str, name: str) -> float:
-    return sum(float(table.loc[(direction, subject, name), "value"]) for direction in DIRECTIONS) / len(DIRECTIONS)
 
 
 def _settings(source: str, seed: int, options: Options) -> Config:

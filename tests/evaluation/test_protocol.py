@@ -177,6 +177,23 @@ def test_every_score_is_in_the_catalogue_and_has_an_interval() -> None:
         assert found.se > 0
 
 
+def test_what_is_the_same_is_scored_once() -> None:
+    source, target = domain(0), domain(1)
+    seen: list[int] = []
+
+    def run(levels: Tensor, how: Resizing) -> Tensor:
+        seen.append(len(levels))
+        return cheap_network().run(levels, how)
+
+    sets = SetScorer(["fid_clean"], FeatureNetwork("", "counted", SIDE, CPU, run))
+    result = translate(Shift(0.1), Shift(-0.1), source.real, CPU, N)
+    other = translate(Shift(0.2), Shift(-0.1), source.real, CPU, N)
+    results = {"model": result, "last": result, "last_ema": other}
+    table, _ = score(source, target, results, Settings(sets, N, 10, 0, paired=True))
+    assert seen == [N, N, 1], "two of three, and one colour"
+    assert table["last"] == table["model"] != table["last_ema"]
+
+
 @pytest.mark.parametrize("paired", [True, False])
 def test_what_is_undefined_is_empty_not_wrong(paired: bool) -> None:
     same = domain(0)

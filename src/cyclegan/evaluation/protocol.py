@@ -95,7 +95,7 @@ def score(
 
     Args:
         source, target: the domain translated from, and the one asked for.
-        results: what generators make of `source`, by subject.
+        results: what generators make of `source`, by subject, `model` first; what is the same object is scored once.
         settings: how.
 
     Returns:
@@ -104,6 +104,10 @@ def score(
     table: Table = {}
     rows = pd.DataFrame()
     for subject, result in results.items():
+        same = next((table[other] for other in table if results[other] is result), None)
+        if same is not None:
+            table[subject] = same
+            continue
         scores = _picture_scores(source, target, result.fake, result.reconstructed, settings)
         if subject == "model":
             rows = pd.DataFrame({"file": source.files, **scores})

@@ -75,7 +75,8 @@ def evaluate(config: Config, unchanged: Unchanged) -> None:
         loaded = {name: load_generator(paths.generator(model, name, weights), device) for name in ("G_AB", "G_BA")}
         for here, there in DIRECTIONS.values():
             _check_fit(store, model, loaded[f"G_{here}{there}"][1], here, there)
-        generators[subject] = {name: network for name, (network, _) in loaded.items()}
+        pair = {name: network for name, (network, _) in loaded.items()}
+        generators[subject] = next((other for other in generators.values() if _alike(other, pair)), pair)
     network = feature_network(config.evaluate.feature_network, Path(config.evaluate.feature_weights), device)
     sets = SetScorer(config.evaluate.protocols, network)
     side = store.open("test", "A").heights[0]
@@ -135,10 +136,11 @@ def _score(
     shown: dict[str, report.Shown] = {}
     for direction, (here, there) in DIRECTIONS.items():
         source, target = domains[here], domains[there]
-        results = {
-            subject: protocol.translate(pair[f"G_{here}{there}"], pair[f"G_{there}{here}"], source.real, device, batch_size)
-            for subject, pair in generators.items()
-        }
+        results: dict[str, protocol.Translated] = {}
+        for subject, pair in generators.items():
+            same = next((results[other] for other in results if generators[other] is pair), None)
+            forth, back = pair[f"G_{here}{there}"], pair[f"G_{there}{here}"]
+            results[subject] = same or protocol.translate(forth, back, source.real, device, batch_size)
         tables[direction], of_pictures = protocol.score(source, target, results, settings)
         rows.append(of_pictures.assign(direction=direction))
         truth, model = target.real if store.paired_test else None, results["model"]
@@ -148,6 +150,15 @@ def _score(
     everything.insert(0, "direction", everything.pop("direction"))
     counts = {direction: len(domains[here].real) for direction, (here, _) in DIRECTIONS.items()}
     return Outcome(scores.table(tables, counts), everything, sheets, shown)
+
+
+def _alike(one: Pair, other: Pair) -> bool:
+    """Whether both have the same weights, as the best and the last have where the last are the best."""
+    return all(
+        torch.equal(tensor, other[name].state_dict()[key])
+        for name, network in one.items()
+        for key, tensor in network.state_dict().items()
+    )
 
 
 def _check_fit(store: Store, model: Path, spec: GeneratorSpec, here: str, there: str) -> None:
