@@ -1,5 +1,6 @@
 """What DVC keeps of outs: whether all of an out is there, and what its files say, without a checkout."""
 
+import hashlib
 import json
 import shutil
 import subprocess
@@ -7,11 +8,14 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cyclegan.errors import UserError
-from cyclegan.history.lock import Recorded
+from cyclegan.history.lock import LockedStage, Recorded, read_yaml
 
 OBJECTS = Path("files/md5")  # in a cache, and in a remote
+RUNS = "runs"  # in a cache: what came out of every run of a stage
+SIZES = ("size", "nfiles")
 
 
 @dataclass(frozen=True)
@@ -52,6 +56,23 @@ class Storage:
     cache: Objects
     remotes: dict[str, Objects]
     away: list[str]
+
+    def records(self, stage: LockedStage) -> list[dict[str, str]]:
+        """What DVC's run-cache says came out of this very command, with these dependencies and parameters: digests by path.
+
+        Several times where it was run several times with different outcomes; none where it was not run here, or where
+        DVC keeps its records under other names than the versions that this was written for.
+        """
+        inputs = {name: value for name, value in stage.raw.items() if name != "outs"} | {"outs": list(stage.outs)}
+        name = hashlib.sha256(json.dumps(_without_sizes(inputs), sort_keys=True).encode()).hexdigest()
+        found: list[dict[str, str]] = []
+        for file in sorted((self.cache.folder / RUNS / name[:2] / name).glob("*")):
+            try:
+                outs = read_yaml(file.read_bytes(), str(file))["outs"]
+                found.append({str(out["path"]): str(out["md5"]) for out in outs})
+            except (UserError, OSError, KeyError, TypeError):  # cut short while it was written
+                continue
+        return found
 
     def lacking(self, out: Recorded) -> list[Recorded]:
         """What of an out the cache lacks: the file, or files of the folder; the folder itself where its list is missing."""
@@ -105,6 +126,12 @@ def storage_of(root: Path) -> Storage:
         else:  # DVC prints a path as seen from the current folder
             remotes[name] = Objects(root / place)
     return Storage(Objects(root / folder), remotes, away)
+
+
+def _without_sizes(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_sizes(each) for name, each in value.items() if name not in SIZES}
+    return [_without_sizes(each) for each in value] if isinstance(value, list) else value
 
 
 def _remotes(listed: str) -> Iterator[tuple[str, str]]:

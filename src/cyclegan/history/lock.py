@@ -38,8 +38,13 @@ class Recorded:
 
 @dataclass(frozen=True)
 class LockedStage:
-    """A stage as recorded; dependencies and outs by their paths, parameters by file and dotted name."""
+    """A stage as recorded; dependencies and outs by their paths, parameters by file and dotted name.
 
+    Attributes:
+        raw: the same, as it stands in the file.
+    """
+
+    raw: dict[str, Any]
     cmd: str
     deps: dict[str, Recorded]
     params: dict[str, dict[str, Any]]
@@ -79,6 +84,7 @@ def read_yaml(data: bytes, name: str) -> Any:
 def _stage(entry: dict[str, Any]) -> LockedStage:
     deps, outs = ([_recorded(each) for each in entry.get(kind) or []] for kind in ("deps", "outs"))
     return LockedStage(
+        entry,
         str(entry["cmd"]),
         {each.path: each for each in deps},
         {file: dict(values) for file, values in (entry.get("params") or {}).items()},
