@@ -10,7 +10,7 @@ from cyclegan import __version__
 from cyclegan.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Unpaired image-to-image translation.")
-NOT_SATISFIED = {"false": 1, "missing": 3}  # 2 is typer's own, for a wrong command line
+NOT_SATISFIED = {"false": 1, "doubt": 3, "missing": 3}  # 2 is typer's own, for a wrong command line
 preset = typer.Typer(no_args_is_help=True, help="Named settings for params.yaml, such as those of the paper.")
 app.add_typer(preset, name="preset")
 
@@ -275,7 +275,7 @@ def runs(
 def verify(rev: Annotated[str, typer.Argument(help="A commit, branch, tag or experiment.")] = "HEAD") -> None:
     """Say whether a commit's record is true, and whether its run, artifacts and outs are there; computes nothing anew.
 
-    Exit status: 0 all is true and there; 1 something is false, or cannot be read; 3 true, but something is missing.
+    Exit status: 0 all is true and there; 1 something is false, or cannot be read; 3 something is in doubt or missing.
     """
     from cyclegan import lineage
     from cyclegan.history import commits, screen, verdict

@@ -255,13 +255,11 @@ def lie_of_scores(past: Past) -> None:
     [
         (lie_of_the_lock_alone, ["train: loss.lambda_A: it was run with 99.0, and params.yaml has 10.0"]),
         (lie_of_params_and_lock, ["by the commit's parameters, data, code and first weights, but metrics/train.json has"]),
-        (lie_of_an_out_that_nothing_uses, [f"export: models/exported: recorded {OTHER}.dir, but DVC's run-cache has "]),
         (
             lie_of_a_key,
             ["the result is another training's", "models/trained: models/trained/training.json has the train_key"],
         ),
         (lie_of_data, ["the result is another training's", "data/prepared: data/prepared/dataset.json has the digest"]),
-        (lie_of_scores, ["evaluate: metrics/evaluate.json: recorded ", "DVC's run-cache has "]),
     ],
 )
 def test_a_commit_with_a_false_record_is_caught(past: Past, lie: Callable[[Past], None], words: list[str]) -> None:
@@ -272,6 +270,47 @@ def test_a_commit_with_a_false_record_is_caught(past: Past, lie: Callable[[Past]
     assert all(any(each in line for line in false) for each in words), output
     assert status == 1
     assert "NOT TRUE: " in output
+
+
+@pytest.mark.parametrize(
+    ("lie", "words"),
+    [
+        (
+            lie_of_an_out_that_nothing_uses,
+            f"export: this machine made something else of the same: models/exported: recorded {OTHER}",
+        ),
+        (lie_of_scores, "evaluate: this machine made something else of the same: metrics/evaluate.json: recorded "),
+    ],
+)
+def test_what_agrees_with_itself_is_in_doubt_where_this_machine_made_something_else(
+    past: Past, lie: Callable[[Past], None], words: str
+) -> None:
+    lie(past)
+    status, output = verify(git_commit(past.root, "a lie"))
+    (line,) = findings(output, "doubt")
+    assert line.startswith(words)
+    assert ";" not in line, "nothing else is doubted"
+    assert findings(output, "false") == []
+    assert status == 3
+    assert "in doubt: 1" in output
+
+
+def test_what_another_machine_made_of_the_same_is_not_in_doubt_where_it_is_at_hand(past: Past) -> None:
+    locked = read_lock(LOCK.read_bytes(), "dvc.lock")
+    storage = verdict.storage_of(past.root)
+    made = {path: out.md5 for path, out in locked["evaluate"].outs.items()}
+    assert storage.records(locked["evaluate"]) == [made]
+    (file,) = [each for each in Path(".dvc/cache/runs").glob("*/*/*") if made["metrics/evaluate.json"] in each.read_text()]
+    ours = file.read_text()
+    try:
+        file.write_text(ours.replace(made["metrics/evaluate.json"], OTHER))
+        assert verify()[0] == 3
+        file.write_text(file.read_text().replace(made["reports/evaluation.html"], OTHER))
+        assert verify()[0] == 0
+        file.write_text("outs: [")
+        assert verify()[0] == 0
+    finally:
+        file.write_text(ours)
 
 
 def test_edits_after_a_result_are_told_with_the_commit_that_the_result_is_of(past: Past) -> None:

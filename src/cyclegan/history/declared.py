@@ -2,6 +2,7 @@
 
 import re
 from dataclasses import dataclass
+from posixpath import normpath
 from typing import Any
 
 from cyclegan.errors import UserError
@@ -48,7 +49,7 @@ def _stage(entry: dict[str, Any], params: dict[str, Any]) -> DeclaredStage:
             outs[path] = bool(options.get("cache", True))
     return DeclaredStage(
         _filled(entry["cmd"], params),
-        [_filled(dep, params) for dep in entry.get("deps", [])],
+        [normpath(_filled(dep, params)) for dep in entry.get("deps", [])],
         {name: _value(params, name) for name in entry.get("params", [])},
         outs,
     )

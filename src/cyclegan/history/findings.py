@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["ok", "note", "missing", "false"]
+Kind = Literal["ok", "note", "missing", "doubt", "false"]
 
 
 @dataclass(frozen=True)
@@ -26,6 +26,7 @@ class Finding:
 
 
 def worst(findings: Iterable[Finding]) -> Kind:
-    """The verdict of all together: false before missing, and ok where there is neither."""
+    """The verdict of all together."""
     kinds = {finding.kind for finding in findings}
-    return "false" if "false" in kinds else "missing" if "missing" in kinds else "ok"
+    worse: tuple[Kind, ...] = ("false", "doubt", "missing")
+    return next((kind for kind in worse if kind in kinds), "ok")

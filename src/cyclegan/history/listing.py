@@ -41,7 +41,7 @@ def of_revision(root: Path, name: str) -> Listing:
             notes.append(f"{short}: its train key cannot be computed: {key.problem}")
             if key.recorded:
                 notes.append(f"{short}: looked for by {key.recorded[:SHORT]}, which it recorded")
-        if not key.computed == key.recorded == "" and not runs:
+        if key.best and not runs:
             notes.append(f"{short}: no run of its train key {key.best[:SHORT]} is in {store}; {_remedy(key)}")
         if key.computed and key.recorded and key.computed != key.recorded:
             others = runs_of_key(store, key.recorded)
@@ -111,7 +111,7 @@ def of_all(root: Path) -> Listing:
     commits = [commit for commits in found.commits.values() for commit in commits]
     for commit, key in keys_of(root, commits).items():
         if not key.result_is_its_own:
-            notes.append(f"{commit[:SHORT]}: {_dishonest(key)}")
+            notes.append(f"{commit[:SHORT]} holds the result {key.recorded[:SHORT]}; {_dishonest(key)}")
     return Listing(lines, notes)
 
 
@@ -136,8 +136,10 @@ def _about_edits(runs: list[HistoricRun], keys: dict[str, Key]) -> list[str]:
             which = f"which training does not depend on: {run.commit[:SHORT]} makes the same"
         elif same:
             which = f"which {same[0][:SHORT]} holds: it makes the same"
+        elif any(key.problem for key in keys.values()):
+            which = "and whether a commit holds them cannot be told"
         else:
-            which = "and no commit that was looked at makes the same: its edits may be lost but for its uncommitted.diff"
+            which = "and no commit that was looked at makes the same: they are in its uncommitted.diff alone"
         notes.append(f"run {run.id[:SHORT]} was started on {run.commit[:SHORT]} with uncommitted edits, {which}")
     return notes
 

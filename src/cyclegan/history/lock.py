@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from posixpath import normpath
 from typing import Any
 
 from cyclegan.errors import UserError
@@ -95,5 +96,8 @@ def _stage(entry: dict[str, Any]) -> LockedStage:
 def _recorded(entry: dict[str, Any]) -> Recorded:
     size, nfiles = entry.get("size"), entry.get("nfiles")
     return Recorded(
-        str(entry["path"]), str(entry["md5"]), None if size is None else int(size), None if nfiles is None else int(nfiles)
+        normpath(str(entry["path"])),
+        str(entry["md5"]),
+        None if size is None else int(size),
+        None if nfiles is None else int(nfiles),
     )

@@ -13,11 +13,12 @@ from cyclegan.history.commits import SHORT
 from cyclegan.history.findings import Finding, Kind, worst
 from cyclegan.history.runs import HistoricRun
 
-STYLES: dict[Kind, str] = {"ok": "green", "note": "", "missing": "yellow", "false": "bold red"}
+STYLES: dict[Kind, str] = {"ok": "green", "note": "", "missing": "yellow", "doubt": "yellow", "false": "bold red"}
 VERDICTS: dict[Kind, str] = {
     "ok": "satisfied: the record is true, and all of it is there",
     "missing": "nothing is false; missing: {missing}",
-    "false": "NOT TRUE: {false} false, {missing} missing",
+    "doubt": "in doubt: {doubt}; missing: {missing}",
+    "false": "NOT TRUE: {false} false, {doubt} in doubt, {missing} missing",
 }
 KEY_METRICS = ("pair_l1", "kid_x1000_test", "fid_clean_test", "cycle_l1")  # of test pictures, the first two there are
 SHOWN_METRICS = 2
@@ -50,7 +51,7 @@ def show_findings(title: str, findings: Sequence[Finding], console: Console | No
         if finding.remedy:
             console.print(Text(f"        -> {finding.remedy}"))
     kind = worst(findings)
-    counts = {each: sum(finding.kind == each for finding in findings) for each in ("false", "missing")}
+    counts = {each: sum(finding.kind == each for finding in findings) for each in ("false", "doubt", "missing")}
     console.print(Text(VERDICTS[kind].format(**counts), style=STYLES[kind]))
     return kind
 

@@ -1,7 +1,7 @@
 """`cyclegan verify`: is a commit's record true, is its run there, and is what it made at hand? Nothing is computed anew."""
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -102,21 +102,20 @@ def _check_outs(
     lost: list[str] = []
     remote: dict[str, list[str]] = {}
     for name, stage in locked.items():
-        records = storage.records(stage)
         for path, out in stage.outs.items():
-            known = sorted({record[path] for record in records if path in record})
-            if known and out.md5 not in known:
-                text = f"{path}: recorded {out.md5}, but DVC's run-cache has {', '.join(known)} of the same run"
-                yield Finding("false", name, text, "restore dvc.lock from the commit that made it")
-            elif name in declared and declared[name].outs.get(path, False):
-                lacking = storage.lacking(out)
-                there = storage.remote_with(lacking) if lacking else None
-                if not lacking:
-                    here.append(path)
-                elif there is not None:
-                    remote.setdefault(there, []).append(path)
-                else:
-                    lost.append(path if lacking == [out] else f"{path} ({len(lacking)} of {out.nfiles} files)")
+            if name not in declared or not declared[name].outs.get(path, False):
+                continue
+            lacking = storage.lacking(out)
+            there = storage.remote_with(lacking) if lacking else None
+            if not lacking:
+                here.append(path)
+            elif there is not None:
+                remote.setdefault(there, []).append(path)
+            else:
+                lost.append(path if lacking == [out] else f"{path} ({len(lacking)} of {out.nfiles} files)")
+    at_hand = {*here, *(path for paths in remote.values() for path in paths)}
+    for name, stage in locked.items():
+        yield from _check_record(storage, name, stage, at_hand)
     if here:
         yield Finding("ok", "outs", f"in DVC's cache: {', '.join(here)}")
     for there, paths in remote.items():
@@ -124,6 +123,23 @@ def _check_outs(
     if lost:
         remedy = f"{PULL}, if the remote {storage.away[0]} has them" if storage.away else ELSEWHERE
         yield Finding("missing", "outs", f"not in DVC's cache: {', '.join(lost)}", remedy)
+
+
+def _check_record(storage: Storage, name: str, stage: LockedStage, at_hand: Set[str]) -> Iterator[Finding]:
+    """What came out of the same command with the same inputs, where that was run on this machine.
+
+    Another machine may make other bytes of the same. Those that it made are to be had where it pushed them; where they
+    are, the record is taken for what that machine made.
+    """
+    records = storage.records(stage)
+    if not records or any(all(record.get(path) == out.md5 for path, out in stage.outs.items()) for record in records):
+        return
+    known = {path: sorted({record[path] for record in records if path in record}) for path in stage.outs}
+    other = [path for path, out in stage.outs.items() if out.md5 not in known[path]]
+    if other and not at_hand & set(other):
+        said = "; ".join(f"{path}: recorded {stage.outs[path].md5}, made here {', '.join(known[path])}" for path in other)
+        text = f"this machine made something else of the same: {said}"
+        yield Finding("doubt", name, text, "another machine made it, or the record is false: `cyclegan reproduce` tells")
 
 
 def _check_contents(tree: Tree, storage: Storage, locked: Mapping[str, LockedStage]) -> Iterator[Finding]:
