@@ -278,12 +278,12 @@ def verify(rev: Annotated[str, typer.Argument(help="A commit, branch, tag or exp
     Exit status: 0 all is true and there; 1 something is false, or cannot be read; 3 something is in doubt or missing.
     """
     from cyclegan import lineage
-    from cyclegan.history import commits, screen, verdict
+    from cyclegan.history import commits, screen, verification
 
     root = lineage.project_root()
     try:
         commit = commits.one_commit(root, rev)
-        kind = screen.show_findings(f"{rev} is {commit}", verdict.verify(root, commit))
+        kind = screen.show_findings(f"{rev} is {commit}", verification.verify(root, commit))
     except UserError as error:
         _fail(str(error))
     if kind != "ok":

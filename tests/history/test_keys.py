@@ -55,7 +55,7 @@ def test_commits_of_the_same_making_are_computed_once(project: Path, monkeypatch
         commits.append(git_commit(project, page))
     asked = []
     compute = keys._compute
-    monkeypatch.setattr(keys, "_compute", lambda tree: asked.append(tree.commit) or compute(tree))  # type: ignore[func-returns-value]
+    monkeypatch.setattr(keys, "_compute", lambda tree: asked.append(tree.commit) or compute(tree))
     assert len({key.computed for key in keys_of(project, commits).values()}) == 1
     assert len(asked) == 1
 

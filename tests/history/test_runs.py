@@ -167,7 +167,7 @@ def test_a_finished_training_is_the_run_of_a_result_whatever_came_later(past: Pa
             ("elsewhere", "evaluation", 0.5),
             ("again", "reproduction", 0.5),
         ]
-        assert [the_run(some).entry.name for some in (found, found[2:]) if the_run(some)] == ["finished", "elsewhere"]  # type: ignore[union-attr]
+        assert [the_run(some).entry.name for some in (found, found[2:]) if the_run(some)] == ["finished", "elsewhere"]
         assert the_run(found[3:]) is None
     finally:
         for each in ids:

@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from cyclegan.cli import app
-from cyclegan.history import digests, keys, verdict
+from cyclegan.history import digests, keys, verification
 from cyclegan.history.commits import tree_of
 from cyclegan.history.declared import read_declared
 from cyclegan.history.lock import LOCK, Recorded, read_lock
@@ -45,8 +45,12 @@ def moved(path: Path) -> Iterator[Path]:
     """Away for a while."""
     away = path.with_name(f"{path.name}-away")
     path.rename(away)
-    yield away
-    away.rename(path)
+    try:
+        yield away
+    finally:
+        if path.exists():
+            shutil.rmtree(path)
+        away.rename(path)
 
 
 # --- true -------------------------------------------------------------------------------------------------------------
@@ -61,7 +65,7 @@ def test_results_are_true_and_all_of_them_is_there(past: Past) -> None:
         outs = "data/raw, data/prepared, reports/problems.csv, models/trained, reports/evaluation.html, "
         assert f"outs: in DVC's cache: {outs}reports/per_picture.csv, models/exported" in said
         assert any(line.startswith(f"run: {short[:8]} (shapes ") and line.endswith("FINISHED") for line in said)
-        assert "artifacts: history.csv and evaluation/evaluate.json and 9 more" in said or "artifacts: history" in output
+        assert any(line.startswith("artifacts: history.csv, evaluation/evaluate.json and ") for line in said)
         assert output.endswith("satisfied: the record is true, and all of it is there\n")
     assert f"note    run: it was started on {past.first[:8]} with uncommitted edits; this commit holds them" in output
 
@@ -83,9 +87,9 @@ def test_digests_are_those_that_dvc_makes(past: Past) -> None:
 def test_names_of_files_are_those_of_the_stages() -> None:
     assert paths.TRAIN_METRICS == keys.TRAIN_METRICS
     assert paths.DATASET_METRICS == keys.DATASET_METRICS
-    assert paths.EVALUATE_METRICS.as_posix() == verdict.EVALUATE_METRICS
+    assert paths.EVALUATE_METRICS.as_posix() == verification.EVALUATE_METRICS
     described = {(paths.TRAINED / paths.TRAINING).as_posix(), (paths.PREPARED / "dataset.json").as_posix()}
-    assert {f"{path}/{inside}" for path, (inside, _, _) in verdict.SELF_DESCRIBED.items()} == described
+    assert {f"{path}/{inside}" for path, (inside, _, _) in verification.SELF_DESCRIBED.items()} == described
 
 
 # --- lies -------------------------------------------------------------------------------------------------------------
@@ -297,7 +301,7 @@ def test_what_agrees_with_itself_is_in_doubt_where_this_machine_made_something_e
 
 def test_what_another_machine_made_of_the_same_is_not_in_doubt_where_it_is_at_hand(past: Past) -> None:
     locked = read_lock(LOCK.read_bytes(), "dvc.lock")
-    storage = verdict.storage_of(past.root)
+    storage = verification.storage_of(past.root)
     made = {path: out.md5 for path, out in locked["evaluate"].outs.items()}
     assert storage.records(locked["evaluate"]) == [made]
     (file,) = [each for each in Path(".dvc/cache/runs").glob("*/*/*") if made["metrics/evaluate.json"] in each.read_text()]
@@ -368,7 +372,6 @@ def test_a_run_that_is_not_there_or_not_whole_is_missing(past: Past) -> None:
         assert "its log waits here" in output
         assert "-> `cyclegan sync`" in output
         shutil.rmtree(past.root / ".tracking")
-    assert not (past.root / "mlflow.db-away").exists()
     with moved(past.root / "mlartifacts"):
         status, output = verify()
         assert status == 3
@@ -401,10 +404,10 @@ def test_dependencies_outside_git_are_looked_for_where_they_lie(past: Past) -> N
     lock = yaml.safe_dump({"stages": copy.deepcopy(stages)}).encode()
     found, elsewhere = check_lock(tree, read_declared(tree), read_lock(lock, "dvc.lock"))
     assert ([finding.kind for finding in found], elsewhere) == (["ok"], {"pictures": now})
-    storage = verdict.storage_of(past.root)
-    assert [each.kind for each in verdict._check_elsewhere(past.root, storage, elsewhere)] == ["ok"]
+    storage = verification.storage_of(past.root)
+    assert [each.kind for each in verification._check_elsewhere(past.root, storage, elsewhere)] == ["ok"]
     own.unlink()
-    (finding,) = verdict._check_elsewhere(past.root, storage, elsewhere)
+    (finding,) = verification._check_elsewhere(past.root, storage, elsewhere)
     assert finding.kind == "missing"
     assert finding.text.startswith(f"recorded {now.md5} (")
 
@@ -420,7 +423,7 @@ def test_a_commit_before_any_result_says_how_to_get_one(past: Past) -> None:
 
 
 def test_mistakes_are_one_line(past: Past, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    LOCK.write_text("<<<<<<< HEAD\n")
+    LOCK.write_text("<<<<<<< HEAD\nschema: '2.0'\n=======\n")
     broken = git_commit(past.root, "a conflict")
     LOCK.write_text("stages: {train: [1]}\n")
     odd = git_commit(past.root, "no lock")
