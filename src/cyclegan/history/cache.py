@@ -2,10 +2,10 @@
 
 import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,8 @@ from cyclegan.errors import UserError
 from cyclegan.history.lock import LockedStage, Recorded, read_yaml
 
 OBJECTS = Path("files/md5")  # in a cache, and in a remote
+CACHE = Path(".dvc/cache")  # of a project, unless its configuration names another
+REMOTE = re.compile(r"remote\.(.+)\.url")
 RUNS = "runs"  # in a cache: what came out of every run of a stage
 SIZES = ("size", "nfiles")
 
@@ -114,35 +116,34 @@ def storage_of(root: Path) -> Storage:
     """The cache and the remotes of a project, as DVC's configuration of any level says.
 
     Raises:
-        UserError: no DVC project.
+        UserError: the configuration cannot be read.
     """
-    folder = _dvc(root, "cache", "dir").strip()
+    cache = root / CACHE
     remotes: dict[str, Objects] = {}
     away: list[str] = []
-    for name, url in _remotes(_dvc(root, "remote", "list")):
-        place = Path(url.removeprefix("file://"))
-        if "://" in url.removeprefix("file://"):
-            away.append(name)
-        else:  # DVC prints a path as seen from the current folder
-            remotes[name] = Objects(root / place)
-    return Storage(Objects(root / folder), remotes, away)
+    for name, value in _configuration(root).items():
+        if name == "cache.dir":
+            cache = root / value
+        elif match := REMOTE.fullmatch(name):
+            place = value.removeprefix("file://")
+            if "://" in place:
+                away.append(match[1])
+            else:
+                remotes[match[1]] = Objects(root / place)
+    return Storage(Objects(cache), remotes, away)
+
+
+def _configuration(root: Path) -> dict[str, str]:
+    """With whole paths, wherever they were written relative to."""
+    command = [sys.executable, "-m", "dvc", "config", "--list"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        said = next((line for line in done.stderr.splitlines() if line), "it says nothing")
+        raise UserError(f"`dvc config --list` in {root}: {said}; mend .dvc/config")
+    return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
 
 
 def _without_sizes(value: Any) -> Any:
     if isinstance(value, dict):
         return {name: _without_sizes(each) for name, each in value.items() if name not in SIZES}
     return [_without_sizes(each) for each in value] if isinstance(value, list) else value
-
-
-def _remotes(listed: str) -> Iterator[tuple[str, str]]:
-    for line in listed.splitlines():
-        name, _, url = line.removesuffix("(default)").strip().partition("\t")
-        yield name.strip(), url.strip()
-
-
-def _dvc(root: Path, *arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=root, capture_output=True, text=True, check=False)
-    if done.returncode != 0:
-        said = next((line for line in done.stderr.splitlines() if line), "it says nothing")
-        raise UserError(f"`dvc {' '.join(arguments)}` in {root}: {said}; run in a clone of the project, or `dvc init`")
-    return done.stdout

@@ -23,7 +23,7 @@ EVALUATE_METRICS = "metrics/evaluate.json"
 EVALUATED = "evaluation/evaluate.json"  # among the artifacts of a run that was evaluated
 CURVES = "history.csv"  # among those of a training
 PULL = "`dvc pull` in a checkout of the commit gets them"
-ELSEWHERE = "`dvc repro` makes them; or `dvc push` where they were made, to a remote, and `dvc pull` here"
+ELSEWHERE = "`dvc push` where they were made, to a remote, and `dvc pull` here; or `dvc repro` in a checkout of the commit"
 SELF_DESCRIBED = {  # a file in an out that DVC keeps, its key, and the committed file that says the same
     "models/trained": ("training.json", "train_key", TRAIN_METRICS),
     "data/prepared": ("dataset.json", "digest", DATASET_METRICS),
@@ -200,7 +200,7 @@ def _no_run(root: Path, store: tracking.Store, key: Key, runs: list[HistoricRun]
         return Finding("missing", "run", f"{text}; its log waits here", "`cyclegan sync`")
     if runs:
         text += f", only {len(runs)} that made its result again"
-    remedy = "set tracking.uri to the store that has it, or `dvc repro -sf evaluate`, which logs the evaluation"
+    remedy = "set tracking.uri to the store that has it; or `dvc repro -sf evaluate` in a checkout logs its evaluation"
     return Finding("missing", "run", text, remedy)
 
 
