@@ -65,7 +65,7 @@ def test_results_are_true_and_all_of_them_is_there(past: Past) -> None:
         outs = "data/raw, data/prepared, reports/problems.csv, models/trained, reports/evaluation.html, "
         assert f"outs: in DVC's cache: {outs}reports/per_picture.csv, models/exported" in said
         assert any(line.startswith(f"run: {short[:8]} (shapes ") and line.endswith("FINISHED") for line in said)
-        assert any(line.startswith("artifacts: history.csv, evaluation/evaluate.json and ") for line in said)
+        assert f"artifacts: of the run {short[:8]}: evaluation, export, history.csv, images, " in "\n".join(said)
         assert output.endswith("satisfied: the record is true, and all of it is there\n")
     assert f"note    run: it was started on {past.first[:8]} with uncommitted edits; this commit holds them" in output
 
@@ -87,7 +87,7 @@ def test_digests_are_those_that_dvc_makes(past: Past) -> None:
 def test_names_of_files_are_those_of_the_stages() -> None:
     assert paths.TRAIN_METRICS == keys.TRAIN_METRICS
     assert paths.DATASET_METRICS == keys.DATASET_METRICS
-    assert paths.EVALUATE_METRICS.as_posix() == verification.EVALUATE_METRICS
+    assert paths.EVALUATE_METRICS == verification.EVALUATE_METRICS
     described = {(paths.TRAINED / paths.TRAINING).as_posix(), (paths.PREPARED / "dataset.json").as_posix()}
     assert {f"{path}/{inside}" for path, (inside, _, _) in verification.SELF_DESCRIBED.items()} == described
 
@@ -297,6 +297,7 @@ def test_what_agrees_with_itself_is_in_doubt_where_this_machine_made_something_e
     assert findings(output, "false") == []
     assert status == 3
     assert "in doubt: 1" in output
+    assert (lie is lie_of_scores) == ("note    artifacts: the run has other scores than the commit" in output)
 
 
 def test_what_another_machine_made_of_the_same_is_not_in_doubt_where_it_is_at_hand(past: Past) -> None:

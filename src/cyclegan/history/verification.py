@@ -6,8 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from cyclegan import lineage, tracking
-from cyclegan.errors import UserError
+from cyclegan import lineage
 from cyclegan.history import digests
 from cyclegan.history.cache import Storage, storage_of
 from cyclegan.history.commits import SHORT, Tree, last_change, tree_of
@@ -16,16 +15,14 @@ from cyclegan.history.findings import Finding
 from cyclegan.history.keys import DATASET_METRICS, TRAIN_METRICS, Key, key_of
 from cyclegan.history.lock import LOCK, LockedStage, Recorded, read_lock
 from cyclegan.history.recorded import check_lock
-from cyclegan.history.runs import HistoricRun, holds_edits_of, runs_of_key, the_run, workspace_store
-from cyclegan.tracking.outbox import left_behind
+from cyclegan.history.run_check import check_run
 
-EVALUATE_METRICS = "metrics/evaluate.json"
-EVALUATED = "evaluation/evaluate.json"  # among the artifacts of a run that was evaluated
-CURVES = "history.csv"  # among those of a training
+EVALUATE_METRICS = Path("metrics/evaluate.json")
+TRAINED = "models/trained"  # imported weights, which may be evaluated instead, have runs of their own
 PULL = "`dvc pull` in a checkout of the commit gets them"
 ELSEWHERE = "`dvc push` where they were made, to a remote, and `dvc pull` here; or `dvc repro` in a checkout of the commit"
 SELF_DESCRIBED = {  # a file in an out that DVC keeps, its key, and the committed file that says the same
-    "models/trained": ("training.json", "train_key", TRAIN_METRICS),
+    TRAINED: ("training.json", "train_key", TRAIN_METRICS),
     "data/prepared": ("dataset.json", "digest", DATASET_METRICS),
 }
 
@@ -53,7 +50,8 @@ def verify(root: Path, commit: str) -> list[Finding]:
     findings += _check_elsewhere(root, storage, elsewhere)
     findings += _check_outs(storage, declared, locked)
     findings += _check_contents(tree, storage, locked)
-    findings += _check_run(root, tree, key)
+    evaluation = tree.read(EVALUATE_METRICS) if "evaluate" in declared and TRAINED in declared["evaluate"].deps else None
+    findings += check_run(root, commit, key, evaluation)
     return findings
 
 
@@ -153,55 +151,6 @@ def _check_contents(tree: Tree, storage: Storage, locked: Mapping[str, LockedSta
         if there != said:
             text = f"{path}/{inside} has the {name} {there}, and {committed} of the commit {said}"
             yield Finding("false", path, text, "restore the commit that made them")
-
-
-def _check_run(root: Path, tree: Tree, key: Key) -> Iterator[Finding]:
-    if not key.best:
-        return
-    try:
-        store = workspace_store(root)
-        runs = runs_of_key(store, key.recorded or key.computed)
-        run = the_run(runs)
-        if run is None:
-            yield _no_run(root, store, key, runs)
-            return
-        files = {*tracking.list_files(store, run.id), *tracking.list_files(store, run.id, "evaluation")}
-    except UserError as error:  # the store is away, or params.yaml of the workspace is wrong
-        yield Finding("missing", "run", f"whether it is there cannot be told: {error}", "verify again when that is mended")
-        return
-    yield from _describe_run(tree, key, run)
-    expected = [CURVES] if run.kind == "training" else []
-    expected += [EVALUATED] if tree.read(Path(EVALUATE_METRICS)) is not None else []
-    lost = [name for name in expected if name not in files]
-    if lost:
-        text = f"of the run {run.id[:SHORT]}, {' and '.join(lost)} cannot be found"
-        yield Finding("missing", "artifacts", text, "`cyclegan sync`; look for mlartifacts/ if the project was moved")
-    else:
-        yield Finding("ok", "artifacts", f"{', '.join(expected)} and {len(files) - len(expected)} more")
-
-
-def _describe_run(tree: Tree, key: Key, run: HistoricRun) -> Iterator[Finding]:
-    name = f"{run.id[:SHORT]} ({run.entry.name})"
-    if run.entry.state != "FINISHED":
-        remedy = "`cyclegan sync` sends what waits; `dvc repro` trains on"
-        yield Finding("missing", "run", f"{name} is {run.entry.state}, not FINISHED", remedy)
-    elif run.kind == "evaluation":
-        yield Finding("ok", "run", f"{name} holds the evaluation; the training was logged elsewhere")
-    else:
-        yield Finding("ok", "run", f"{name}, FINISHED")
-    if holds_edits_of(tree.commit, key, run):
-        text = f"it was started on {run.commit[:SHORT]} with uncommitted edits; this commit holds them"
-        yield Finding("note", "run", text)
-
-
-def _no_run(root: Path, store: tracking.Store, key: Key, runs: list[HistoricRun]) -> Finding:
-    text = f"there is no run of {(key.recorded or key.computed)[:SHORT]} in {store}"
-    if any(about.get("train_key") == key.recorded for _, about in left_behind(root)):
-        return Finding("missing", "run", f"{text}; its log waits here", "`cyclegan sync`")
-    if runs:
-        text += f", only {len(runs)} that made its result again"
-    remedy = "set tracking.uri to the store that has it; or `dvc repro -sf evaluate` in a checkout logs its evaluation"
-    return Finding("missing", "run", text, remedy)
 
 
 def _json(data: bytes | None) -> dict[str, Any]:
