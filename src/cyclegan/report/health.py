@@ -18,7 +18,7 @@ class Line:
 
     name: str
     cells: list[tuple[str, bool]]
-    bad: str
+    limit: str
     meaning: str
 
 
@@ -45,7 +45,11 @@ def health(values: Mapping[str, Mapping[str, float]], gan_mode: object) -> Healt
             cells.append((text(value, PLACES), bad))
             if bad:
                 faults.append(explain(f"{subject}/{check}", value))
-        limit = "no fault here: a critic" if _is_wanted(check, gan_mode) else f"{about.bad} {text(about.threshold, PLACES)}"
+        limit = (
+            "never bad: a critic is to be right"
+            if _is_wanted(check, gan_mode)
+            else f"bad: {about.bad} {text(about.threshold, PLACES)}"
+        )
         lines.append(Line(check, cells, limit, about.meaning))
     return Health(lines, faults)
 
