@@ -232,9 +232,8 @@ def compare(
     from cyclegan.report import comparison, comparison_screen
 
     try:
-        found = compare_all(
-            names, lineage.project_root(), metric or (), (direction,) if direction else comparison.DIRECTIONS
-        )
+        directions = (direction,) if direction else comparison.DIRECTIONS
+        found = compare_all(names, lineage.project_root(), metric or (), directions, pictures=html is not None)
         comparison_screen.show(found)
         if html is not None:
             html.parent.mkdir(parents=True, exist_ok=True)

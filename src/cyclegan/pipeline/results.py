@@ -83,6 +83,7 @@ def write_outputs(
         "data": {"digest": store.digest, **counts},
         "source": store.summary["source"],
         "params": params_of(config),
+        "health": summary(health),
     }
     if state.continued:
         about["continued_from"] = state.continued
@@ -106,5 +107,5 @@ def write_outputs(
         metrics["best"] = best.reported()
     if state.selection.stopped:
         metrics["stopped_early"] = state.selection.stopped
-    metrics["health"] = summary(health)
+    metrics["health"] = about["health"]
     write_json(paths.TRAIN_METRICS, metrics)
