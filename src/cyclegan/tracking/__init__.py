@@ -5,7 +5,7 @@ from cyclegan.tracking.recorder import Recorder, TrainingRecorder, add_to, start
 from cyclegan.tracking.registry import Present, Registered, Verdict, register
 from cyclegan.tracking.runs import AwayError, Run, find_run
 from cyclegan.tracking.sender import sync
-from cyclegan.tracking.store import KEY_TAG, Store, commit_of, run_tags, store_of
+from cyclegan.tracking.store import KEY_TAG, Store, at_home, commit_of, run_tags, store_of
 from cyclegan.tracking.values import flatten
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "TrainingRecorder",
     "Verdict",
     "add_to",
+    "at_home",
     "commit_of",
     "find_run",
     "flatten",

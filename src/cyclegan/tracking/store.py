@@ -140,13 +140,20 @@ def run_tags(store: Store, run_id: str) -> dict[str, str] | None:
     return None
 
 
-def client_of(store: Store) -> "MlflowClient":
-    """A client that gives up soon and says nothing; where there is no database it makes one.
+def at_home(store: Store) -> int:
+    """Let the database of a project that was moved or copied say where its files are now; how many places it mended.
 
-    Of a project that was moved or copied, the database says from now on where the files are now.
+    Raises:
+        sqlite3.Error: the database cannot be read or written.
     """
-    if store.uri.startswith("sqlite") and store.artifacts is not None:
-        moved.follow(Path(store.uri.partition(":///")[2]), Path(store.artifacts))
+    if store.artifacts is None or not store.uri.startswith("sqlite"):
+        return 0
+    return moved.follow(Path(store.uri.partition(":///")[2]), Path(store.artifacts))
+
+
+def client_of(store: Store) -> "MlflowClient":
+    """A client that gives up soon and says nothing; where there is no database it makes one."""
+    at_home(store)
     _import_mlflow()
     from mlflow import MlflowClient
 
