@@ -1,6 +1,6 @@
 """The description of a run in MLflow says what the evaluation comes to."""
 
-from samples import evaluation
+from samples import SOURCE, evaluation
 
 from cyclegan.report.description import description
 
@@ -21,7 +21,6 @@ def test_it_gives_both_verdicts_with_scores_first_then_weights_then_galleries() 
 
 
 def test_names_of_domains_are_words_and_not_markdown() -> None:
-    about = evaluation()
-    about.source["domain_A"] = "*a* <b>[x](http://y)"  # type: ignore[index]
+    about = evaluation(source={**SOURCE, "domain_A": "*a* <b>[x](http://y)"})
     said = description(about, GALLERIES, "r")
     assert r"\*a\* \<b\>\[x\]\(http://y\)" in said
