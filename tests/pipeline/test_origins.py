@@ -76,7 +76,7 @@ def test_runs_are_called_by_data_preset_and_experiment(state: TrainState, monkey
 
 def test_a_killed_training_that_goes_on_from_another_commit_says_both(tmp_path: Path, mlflow_database: Path) -> None:
     """Killed in an experiment with an edit, and continued by hand when that is committed: neither is said of it still."""
-    project = repository(tmp_path / "project", mlflow_database, {"runtime.checkpoint_every_seconds": 0.0})
+    project = repository(tmp_path / "project", mlflow_database, {"runtime.checkpoint_every_seconds": 0.001})
     first = run(project, "git", "rev-parse", "HEAD").stdout.strip()
     for stage in ("download", "preprocess"):
         run(project, sys.executable, f"stages/{stage}.py")

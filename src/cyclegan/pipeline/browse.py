@@ -22,6 +22,7 @@ from cyclegan.errors import UserError
 from cyclegan.tracking import Store
 
 HOST = "127.0.0.1"
+COMMAND = [sys.executable, "-m", "mlflow", "ui", "--workers", "1", "--host", HOST, "--port"]
 START_SECONDS = 180.0  # on a busy machine; 9 s on a quiet one
 END_SECONDS = 10.0
 LINES = 5  # of what MLflow says where it does not start
@@ -72,11 +73,10 @@ def served(store: Store, port: int) -> Iterator[tuple[str, subprocess.Popen[byte
         UserError: the port is taken, or MLflow does not start.
     """
     _check_free(port)
-    command = [sys.executable, "-m", "mlflow", "ui", "--workers", "1", "--host", HOST, "--port", str(port)]
     settings = {**os.environ, **SETTINGS, "MLFLOW_BACKEND_STORE_URI": store.uri}  # a password is seen among arguments
     with tempfile.TemporaryFile() as said:
         # In a session of its own: Ctrl-C is for us, and all of its processes are ended by us.
-        server = subprocess.Popen(command, env=settings, stdout=said, stderr=said, start_new_session=True)
+        server = subprocess.Popen([*COMMAND, str(port)], env=settings, stdout=said, stderr=said, start_new_session=True)
         try:
             _wait_for(server, said, f"http://{HOST}:{port}")
             yield _address(f"http://{HOST}:{port}", store.experiment), server
