@@ -23,4 +23,4 @@ def test_it_gives_both_verdicts_with_scores_first_then_weights_then_galleries() 
 def test_names_of_domains_are_words_and_not_markdown() -> None:
     about = evaluation(source={**SOURCE, "domain_A": "*a* <b>[x](http://y)"})
     said = description(about, GALLERIES, "r")
-    assert r"\*a\* \<b\>\[x\]\(http://y\)" in said
+    assert r"\*a\* &lt;b&gt;\[x\]\(http://y\)" in said

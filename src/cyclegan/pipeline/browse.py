@@ -54,13 +54,17 @@ def browse(config: TrackingConfig, port: int) -> None:
             print("this project was moved or copied: its runs' files are found here now")
     except sqlite3.Error as error:
         raise UserError(f"{store} cannot be used: {error}") from None
-    signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends it as Ctrl-C does
-    with contextlib.suppress(KeyboardInterrupt):
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)  # ends it as Ctrl-C does
+    try:
         print("starting MLflow ...", flush=True)
         with served(store, port) as (address, server):
             print(f"{address}\nCtrl-C ends it", flush=True)
             server.wait()
             raise UserError(f"MLflow ended by itself, with status {server.returncode}; start it again")
+    except KeyboardInterrupt:
+        pass
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -81,7 +85,7 @@ def served(store: Store, port: int) -> Iterator[tuple[str, subprocess.Popen[byte
             _wait_for(server, said, f"http://{HOST}:{port}")
             yield _address(f"http://{HOST}:{port}", store.experiment), server
         finally:
-            _end(server)
+            _end(server, port)
 
 
 def _check_free(port: int) -> None:
@@ -116,13 +120,18 @@ def _address(base: str, experiment: str) -> str:
     return f"{base}/#/experiments/{found.json()['experiment']['experiment_id']}/runs?workflowType=machine_learning"
 
 
-def _end(server: subprocess.Popen[bytes]) -> None:
-    """All processes of the server: it starts others."""
+def _end(server: subprocess.Popen[bytes], port: int) -> None:
+    """All processes of the server, for it starts others: the port is free afterwards."""
     for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(server.pid, number)
-            server.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            continue
-        except ProcessLookupError:
-            return
+        deadline = time.monotonic() + END_SECONDS
+        while time.monotonic() < deadline:
+            if server.poll() is not None and _is_free(port):
+                return
+            time.sleep(0.05)
+
+
+def _is_free(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex((HOST, port)) != 0

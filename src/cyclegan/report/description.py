@@ -1,5 +1,6 @@
 """What an evaluation comes to in a few lines of Markdown, for the description of its MLflow run."""
 
+import html
 from collections.abc import Mapping
 
 from cyclegan.report.contents import DIRECTIONS, Evaluation
@@ -29,4 +30,4 @@ def description(evaluation: Evaluation, galleries: Mapping[str, str], report: st
 
 def _plain(text: str) -> str:
     """Names of domains are the user's, and may hold what Markdown takes for its own."""
-    return "".join(f"\\{letter}" if letter in r"\`*_{}[]()#+-.!|<>" else letter for letter in text)
+    return "".join(f"\\{letter}" if letter in r"\`*_{}[]()#+-.!|" else letter for letter in html.escape(text, quote=False))
