@@ -29,9 +29,7 @@ bench: $(INSTALLED) ## measure speed, memory and start-up on this machine, besid
 	python benchmarks $(ARGS)
 
 ui: $(INSTALLED) ## browse the runs in MLflow, at http://127.0.0.1:5000 unless ARGS says otherwise
-	-cyclegan sync
-	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true \
-	mlflow ui --workers 1 --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} $(ARGS)
+	cyclegan ui $(ARGS)
 
 clean: ## remove what make can make again; keeps your pictures, MLflow's runs and DVC's cache
 	rm -rf $(VENV) data models .checkpoints .downloads .features .mlflow.lock .hypothesis .*_cache src/*.egg-info

@@ -215,6 +215,21 @@ def sync() -> None:
 
 
 @app.command()
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the address 127.0.0.1.")] = 5000,
+    params: ParamsFile = Path("params.yaml"),
+) -> None:
+    """Browse the runs in MLflow, until Ctrl-C; where they are kept by a server, print its address."""
+    from cyclegan import config
+    from cyclegan.pipeline import browse
+
+    try:
+        browse.browse(config.load(params).tracking, port)
+    except UserError as error:
+        _fail(str(error))
+
+
+@app.command()
 def compare(
     names: Annotated[
         list[str],

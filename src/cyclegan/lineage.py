@@ -52,6 +52,13 @@ def experiment_name() -> str | None:
     return os.environ.get("DVC_EXP_NAME")
 
 
+def started_by() -> str:
+    """What runs this process: "dvc exp run", "dvc repro", or "python script": a stage's script called by itself."""
+    if experiment_name():
+        return "dvc exp run"
+    return "dvc repro" if os.environ.get("DVC_STAGE") else "python script"
+
+
 def stages(workspace: Path) -> dict[str, Any]:
     """The stages of dvc.yaml as data."""
     pipeline: dict[str, Any] = yaml.safe_load((workspace / "dvc.yaml").read_text(encoding="utf-8"))

@@ -1,19 +1,15 @@
-"""The report in a real browser, without a network: it is legible on a phone, in the dark, and by keyboard.
-
-Skipped where there is no Chromium. Where CI has one, it says CI_NEEDS_BROWSER=1: not to find it is a failure then.
-"""
+"""The report in a real browser, without a network: it is legible on a phone, in the dark, and by keyboard."""
 
 import io
-import os
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from browser import browser
 from PIL import Image
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+from playwright.sync_api import Browser, Page
 from project import ROOT
 from samples import evaluation, per_picture, rows
 
@@ -23,8 +19,8 @@ from cyclegan.evaluation.outcome import Outcome
 from cyclegan.report import comparison
 from cyclegan.report.page import page as report
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+__all__ = ["browser"]  # a fixture
+
 PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
 SMALLEST = 14  # px, of any text
 CONTRAST = 4.5  # WCAG 2.2, level AA, of text in usual sizes
@@ -32,23 +28,6 @@ CONTRAST = 4.5  # WCAG 2.2, level AA, of text in usual sizes
 LONG = "a folder/" + "name_" * 20
 
 Open = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    found = next((path for path in map(shutil.which, NAMES) if path), None)
-    if found is None:
-        missing = f"no browser is on the path: none of {', '.join(NAMES)}"
-        if os.environ.get("CI_NEEDS_BROWSER") == "1":
-            pytest.fail(f"{missing}, and CI_NEEDS_BROWSER is 1")
-        pytest.skip(missing)
-    with sync_playwright() as driver:
-        try:
-            started = driver.chromium.launch(executable_path=found, args=ARGUMENTS)
-        except Error as error:
-            pytest.fail(f"{found} does not start: {error.message.splitlines()[0]}")
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")

@@ -29,6 +29,7 @@ from cyclegan.pipeline.files import write_json
 from cyclegan.pipeline.guard import Unchanged, sole_holder
 from cyclegan.pipeline.trained import choose_weights, read_training
 from cyclegan.report.contents import Evaluation
+from cyclegan.report.description import description
 from cyclegan.report.page import page
 
 DIRECTIONS: dict[str, tuple[Domain, Domain]] = {"A_to_B": ("A", "B"), "B_to_A": ("B", "A")}
@@ -183,6 +184,9 @@ def _log(config: Config, log_store: tracking.Store, train_key: str, table: pd.Da
         log.metrics({f"test/{name}": value for name, value in scores.flat(table).items()})
         settings: dict[str, Any] = tracking.flatten({"evaluate": config.evaluate.model_dump()})
         log.tags({name: str(value) for name, value in settings.items()})
+        folder = "artifact:evaluation"
+        galleries = {direction: f"{folder}/{path.name}" for direction, path in paths.GALLERIES.items()}
+        log.describe(description(about, galleries, f"{folder}/{paths.REPORT.name}"))
         for path in (*paths.GALLERIES.values(), paths.PER_PICTURE, paths.SCORES, paths.EVALUATE_METRICS):
             log.artifact(path, "evaluation")
         log.text(page(about, commit), paths.REPORT.name, "evaluation")

@@ -62,7 +62,7 @@ def page(evaluation: Evaluation, commit: str | None = None) -> str:
         training=curves.training(evaluation.history),
         validation=curves.validation(evaluation.validation, evaluation.origin.best),
         settings=_sections(evaluation.settings),
-        weights=_weights(evaluation.origin),
+        weights=weights_line(evaluation.origin),
         origin=_origin(evaluation.origin, commit),
         drawing=Markup,  # of charts, whose words come from this package and from scores' names
     )
@@ -107,7 +107,7 @@ def _sections(settings: Mapping[str, object]) -> dict[str, dict[str, str]]:
     return sections
 
 
-def _weights(origin: Origin) -> str:
+def weights_line(origin: Origin) -> str:
     """Which weights were scored, and what chose them."""
     best = origin.best
     if origin.weights == "best" and best is not None:
@@ -127,7 +127,7 @@ def _origin(origin: Origin, commit: str | None) -> dict[str, str]:
     imported = origin.trained_on is None
     lines = {
         "Generators": origin.model,
-        "Weights": _weights(origin),
+        "Weights": weights_line(origin),
         "Import" if imported else "Training": origin.train_key,
         "Training data (data_digest)": origin.trained_on or "not recorded",
         "Test set (test_digest)": origin.test_digest,
