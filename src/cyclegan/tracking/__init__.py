@@ -3,14 +3,16 @@
 from cyclegan.tracking.reach import trouble
 from cyclegan.tracking.recorder import Recorder, TrainingRecorder, add_to, start_training
 from cyclegan.tracking.registry import Present, Registered, Verdict, register
-from cyclegan.tracking.runs import AwayError, Run, find_run
+from cyclegan.tracking.runs import AwayError, Entry, Run, find_run, list_files, list_runs, read_entry
 from cyclegan.tracking.sender import sync
-from cyclegan.tracking.store import KEY_TAG, Store, commit_of, run_tags, store_of
+from cyclegan.tracking.store import ID_TAG, KEY_TAG, Store, commit_of, run_tags, store_of
 from cyclegan.tracking.values import flatten
 
 __all__ = [
+    "ID_TAG",
     "KEY_TAG",
     "AwayError",
+    "Entry",
     "Present",
     "Recorder",
     "Registered",
@@ -22,6 +24,9 @@ __all__ = [
     "commit_of",
     "find_run",
     "flatten",
+    "list_files",
+    "list_runs",
+    "read_entry",
     "register",
     "run_tags",
     "start_training",
