@@ -150,12 +150,12 @@ class Postgres(Service):
         return subprocess.run(ready, check=False).returncode == 0
 
 
-def _postgres_programs() -> str:
-    found = shutil.which("initdb")
-    folders = [str(Path(found).parent)] if found else [str(path) for path in Path("/usr/lib/postgresql").glob("*/bin")]
-    if not folders:
+def _postgres_programs() -> Path:
+    """The folder of initdb, which Debian keeps off the path; elsewhere a link may stand on it."""
+    found = [path / "initdb" for path in sorted(Path("/usr/lib/postgresql").glob("*/bin"))] or [shutil.which("initdb")]
+    if found[-1] is None:
         pytest.skip("PostgreSQL is not installed (Debian's package postgresql)")
-    return sorted(folders)[-1]
+    return Path(found[-1]).resolve().parent
 
 
 @contextmanager

@@ -94,14 +94,13 @@ def s3_and_postgres(place: Path, _: Path, stack: ExitStack) -> tuple[MlflowServe
     database = stack.enter_context(services.postgres())
     storage = services.Storage(place / "storage")
     stack.enter_context(services.running(storage))
-    keys = {"AWS_ACCESS_KEY_ID": "name", "AWS_SECRET_ACCESS_KEY": "word", "AWS_DEFAULT_REGION": "us-east-1"}
+    keys = {"AWS_ACCESS_KEY_ID": "name", "AWS_SECRET_ACCESS_KEY": "word"}
     server = MlflowServer(place / "server", database.uri, artifacts="s3://team/mlflow")
     server.environment |= keys | {"MLFLOW_S3_ENDPOINT_URL": storage.uri}
 
     def configure(project: Path) -> None:
         run(project, "dvc", "remote", "add", "--default", "shared", "s3://team/dvc")
         run(project, "dvc", "remote", "modify", "shared", "endpointurl", storage.uri)
-        run(project, "dvc", "remote", "modify", "shared", "region", "us-east-1")
         own_secrets(project)
 
     return server, configure
