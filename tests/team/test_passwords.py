@@ -31,14 +31,12 @@ def server(tmp_path: Path, mlflow_database: Path) -> Iterator[MlflowServer]:
     made.environment["MLFLOW_AUTH_ADMIN_PASSWORD"] = WORDS["admin"]
     with services.running(made):
         for name in ("anna", "ben"):
-            administer(made, "users/create", username=name, password=WORDS[name])
+            administer(made, "2.0/mlflow/users/create", username=name, password=WORDS[name])
         yield made
 
 
 def administer(server: MlflowServer, request: str, **values: str) -> None:
-    answer = requests.post(
-        f"{server.uri}/api/2.0/mlflow/{request}", json=values, auth=("admin", WORDS["admin"]), timeout=20
-    )
+    answer = requests.post(f"{server.uri}/api/{request}", json=values, auth=("admin", WORDS["admin"]), timeout=20)
     assert answer.ok, answer.text
 
 
@@ -84,13 +82,8 @@ def test_who_may_not_yet_loses_nothing_and_is_told_what_helps(
     client = MlflowClient(server.uri)
     experiment = client.get_experiment_by_name(CONFIG.experiment)
     assert experiment is not None
-    administer(
-        server,
-        "experiments/permissions/create",
-        experiment_id=experiment.experiment_id,
-        username="ben",
-        permission="EDIT",
-    )
+    permission = {"resource_type": "experiment", "resource_id": experiment.experiment_id, "permission": "EDIT"}
+    administer(server, "3.0/mlflow/users/permissions/grant", username="ben", **permission)
     assert tracking.sync(root) == []
     (run,) = client.search_runs([experiment.experiment_id])
     assert run.data.metrics["test/x"] == 1.5
