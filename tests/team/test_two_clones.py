@@ -231,23 +231,31 @@ def test_a_foreign_name_of_the_server_is_told_with_what_helps(team: Team) -> Non
         tracking.find_run(foreign, "0" * 32, [])
 
 
-def test_evaluating_in_the_other_clone_adds_to_the_same_run(team: Team) -> None:
+def test_what_the_other_clone_adds_belongs_to_the_same_run(team: Team) -> None:
     """After the others: it changes the run that they look at."""
-    said = run(team.second, sys.executable, "stages/evaluate.py").stdout
-    assert "warning" not in said
+    store = tracking.store_of(load(team.second / "params.yaml").tracking, team.second)
+    with tracking.add_to(store, team.second, team.run["key"], "shapes") as log:
+        log.metrics({"test/A_to_B/model/pair_l1": 0.5})
+        log.text("seen", "seen.txt", "evaluation")
     (after,) = runs_on(team.server)
-    assert after == team.run | {"scored": team.run["scored"] + 1}
+    files = sorted([*team.run["files"], "evaluation/seen.txt"])
+    assert after == team.run | {"scored": team.run["scored"] + 1, "files": files}
     assert changed(team.second) == []
 
 
 @pytest.mark.complete
-def test_exporting_and_registering_there_belong_to_it_too(team: Team) -> None:
+def test_evaluating_exporting_and_registering_there_belong_to_it_too(team: Team) -> None:
     if "export" not in lineage.stages(team.second):
         pytest.skip("this set-up has no export")
-    run(team.second, sys.executable, "stages/export.py")
+    (before,) = runs_on(team.server)
+    for stage in ("evaluate", "export"):
+        assert "warning" not in run(team.second, sys.executable, f"stages/{stage}.py").stdout
     said = run(team.second, "cyclegan", "register").stdout
     assert said.startswith("registered shapes_A_to_B version 1 and shapes_B_to_A version 1\nchampion: ")
     (after,) = runs_on(team.server)
-    assert after["id"] == team.run["id"]
+    assert {name: after[name] for name in ("id", "status", "start", "end")} == {
+        name: team.run[name] for name in ("id", "status", "start", "end")
+    }
+    assert after["scored"] == before["scored"] + 1
     assert "registry/shapes.json" in after["files"]
     assert changed(team.second) == []
