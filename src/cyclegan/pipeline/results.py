@@ -26,8 +26,13 @@ def params_of(config: Config) -> dict[str, object]:
     return tracking.flatten(lineage.train_params(Path(), config))
 
 
-def tags_of(config: Config, store: Store, state: TrainState, revision: lineage.Revision) -> dict[str, str]:
-    """The tags of its MLflow run, as far as they are known when it begins."""
+def tags_of(
+    config: Config, store: Store, state: TrainState, revision: lineage.Revision, *, continued: bool
+) -> dict[str, str]:
+    """The tags of its MLflow run, as far as they are known when it begins, or when it is `continued` from a checkpoint.
+
+    Then they are those of its last part: any commit with its key makes the same training, and this one is recorded.
+    """
     tags = tracking.flatten({"dataset": config.dataset.model_dump(mode="json")}) | {
         "dataset": store.summary["source"]["name"],
         "data_digest": store.digest,
@@ -39,8 +44,8 @@ def tags_of(config: Config, store: Store, state: TrainState, revision: lineage.R
     if state.continued:
         tags |= {f"continued_from.{name}": value for name, value in state.continued.items()}
     experiment = lineage.experiment_name()
-    if experiment:
-        tags["dvc.experiment"] = experiment
+    if experiment or continued:  # another experiment, or none, may have begun it
+        tags["dvc.experiment"] = experiment or ""
     return {name: str(value) for name, value in tags.items()}
 
 

@@ -96,14 +96,14 @@ def train(config: Config, unchanged: Unchanged) -> None:
             key,
             name=f"{store.summary['source']['name']} {key[:8]}",
             params=params_of(config),
-            tags=tags_of(config, store, state, revision),
+            tags=tags_of(config, store, state, revision, continued=restored is not None),
             data={"source": store.summary["source"]["name"], "digest": store.digest[:36], "commit": revision.commit},
             system_metrics=config.tracking.system_metrics,
         )
         progress = ProgressPrinter(state.step, total, 2 * config.train.batch_size)
         status = "FAILED"
         try:
-            if revision.dirty:
+            if revision.dirty or restored is not None:  # what was so when it began may be committed now
                 log.text(revision.diff, "uncommitted.diff")
             examiner = Examiner(make_probe(pictures.loader, config, device), config, total, log)
             observer = Teller(log, progress, examiner)
