@@ -75,9 +75,7 @@ def test_plain_scripts_are_tracked_and_a_continued_training_says_what_it_ended_o
     assert tags["train_key"] == trained == lineage.train_key(project, configuration.load(project / "params.yaml"), digest)
     assert (tags["evaluation.commit"], tags["evaluation.dirty"]) == (ended, "false")
 
-    (project / "params.yaml").write_text(
-        (project / "params.yaml").read_text().replace("gallery_size: 3", "gallery_size: 2")
-    )
+    set_params(project, {"evaluate.gallery_size": 2})
     script(project, "evaluate")  # of the training before, by edited settings
     _, tags, _ = only_run(project)
     assert (tags["evaluation.commit"], tags["evaluation.dirty"], tags["evaluate.gallery_size"]) == (ended, "true", "2")
