@@ -82,6 +82,7 @@ def edit_code(project: Path) -> None:
 
 def undo(project: Path) -> None:
     run(project, "git", "reset", "-q", "--hard")
+    run(project, "git", "clean", "-q", "-d", "--force", "src")  # new modules that `dvc exp apply` brought
     run(project, "dvc", "checkout", "-q", "train")
     assert changed(project) == []
 
