@@ -305,6 +305,31 @@ def verify(rev: Annotated[str, typer.Argument(help="A commit, branch, tag or exp
 
 
 @app.command()
+def sweep(
+    settings: Annotated[
+        list[str],
+        typer.Option("--set-param", "-S", metavar="KEY=VALUE,VALUE", help="A parameter and its values; repeat for a grid."),
+    ],
+    html: Annotated[Path | None, typer.Option(help="Write the comparison as a page, too.")] = None,
+) -> None:
+    """Run a grid of settings as experiments of DVC, one after another, and compare them. The workspace stays as it is."""
+    from cyclegan import lineage
+    from cyclegan.pipeline import sweep as sweeps
+
+    names: list[str] = []
+    try:
+        combinations = sweeps.grid(settings)
+        for name, chosen in sweeps.sweep(combinations, lineage.project_root()):
+            names.append(name)
+            told = " ".join(f"{key}={value}" for key, value in chosen.items())
+            print(f"[{len(names)}/{len(combinations)}] {name}: {told}", flush=True)
+    except UserError as error:
+        _fail(str(error))
+    compare(names, html=html)
+    print(f"keep one: dvc exp branch NAME BRANCH; drop them: dvc exp remove {' '.join(names)}")
+
+
+@app.command()
 def register(
     model: Annotated[Path, typer.Option(help="The folder of both generators.")] = Path("models/exported"),
     name: Annotated[str | None, typer.Option(help="Instead of export.registered_model.")] = None,

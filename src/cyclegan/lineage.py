@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from cyclegan import working_tree
 from cyclegan.config import Config
 
 PREPARED = "data/prepared"  # the dependency of training that is data; dataset.json holds its digest
@@ -30,7 +31,8 @@ class Revision:
     Attributes:
         commit: the full hash, or "none" outside a repository.
         branch: its name, or "detached".
-        diff: what differs from the commit in tracked and new files, outputs of the pipeline apart; "" if nothing.
+        diff: what differs from the commit in tracked and new files, outputs of the pipeline apart, as
+            `working_tree.difference` writes it; "" if nothing.
     """
 
     commit: str
@@ -161,12 +163,8 @@ def revision(workspace: Path) -> Revision:
     if commit is None:
         return Revision("none", "none", "")
     branch = _git(workspace, "rev-parse", "--abbrev-ref", "HEAD") or "HEAD"
-    not_ours = [f":(exclude){path}" for path in ["dvc.lock", *outputs(workspace)]]
-    diff = _git(workspace, "diff", "HEAD", "--", ".", *not_ours) or ""
-    untracked = _git(workspace, "ls-files", "--others", "--exclude-standard", "--", ".", *not_ours) or ""
-    for name in untracked.splitlines():
-        diff += f"\nnew file: {name}"
-    return Revision(commit, "detached" if branch == "HEAD" else branch, diff.strip())
+    diff = working_tree.difference(workspace, ["dvc.lock", *outputs(workspace)])
+    return Revision(commit, "detached" if branch == "HEAD" else branch, diff)
 
 
 def has_uncommitted_edits(file: Path) -> bool:

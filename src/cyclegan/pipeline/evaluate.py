@@ -183,6 +183,8 @@ def _log(config: Config, log_store: tracking.Store, train_key: str, table: pd.Da
     with tracking.add_to(log_store, lineage.project_root(), train_key, name) as log:
         log.metrics({f"test/{name}": value for name, value in scores.flat(table).items()})
         settings: dict[str, Any] = tracking.flatten({"evaluate": config.evaluate.model_dump()})
+        here = lineage.revision(Path())  # often another commit than that of the training, which DVC need not run again
+        settings |= {"evaluation.commit": here.commit, "evaluation.dirty": str(here.dirty).lower()}
         log.tags({name: str(value) for name, value in settings.items()})
         folder = "artifact:evaluation"
         galleries = {direction: f"{folder}/{path.name}" for direction, path in paths.GALLERIES.items()}

@@ -41,8 +41,8 @@ class Recorder:
         self.outbox.attach("artifact", {path.name: path.read_bytes()}, folder=folder)
 
     def text(self, text: str, name: str, folder: str | None = None) -> None:
-        """Write a text file among the run's artifacts."""
-        self.outbox.attach("artifact", {name: text.encode()}, folder=folder)
+        """Write a text file among the run's artifacts; what was no UTF-8 is so again (errors "surrogateescape")."""
+        self.outbox.attach("artifact", {name: text.encode(errors="surrogateescape")}, folder=folder)
 
     def describe(self, text: str) -> None:
         """Say in the run's description, above what people wrote there, what it comes to; replaces what was said before.
