@@ -50,7 +50,7 @@ def diff_of(project: Path, number: int) -> str:
     """What the run of a number says that its commit had not."""
     with sqlite3.connect(project / "mlflow.db") as database:
         places = database.execute("select artifact_uri from runs order by start_time").fetchall()
-    return (Path(places[number][0].removeprefix("file://")) / "uncommitted.diff").read_text()
+    return (Path(places[number][0].removeprefix("file://")) / tags(project)[number]["git.uncommitted"]).read_text()
 
 
 def metrics_at(project: Path, commit: str) -> dict[str, Any]:

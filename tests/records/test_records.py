@@ -57,7 +57,7 @@ def test_plain_scripts_are_tracked_and_a_continued_training_says_what_it_ended_o
     status, tags, artifacts = only_run(project)
     assert (status, tags["mlflow.source.git.commit"], tags["git.dirty"]) == ("KILLED", began, "true")
     assert tags["dvc.experiment"] == "tried"
-    assert "+++ b/notes.txt\n@@ -0,0 +1 @@\n+a note\n" in (artifacts / "uncommitted.diff").read_text()
+    assert "+++ b/notes.txt\n@@ -0,0 +1 @@\n+a note\n" in (artifacts / tags["git.uncommitted"]).read_text()
     ended = git_commit(project, "a note")
     assert "continuing after step" in script(project, "train")
     script(project, "evaluate")
@@ -68,8 +68,9 @@ def test_plain_scripts_are_tracked_and_a_continued_training_says_what_it_ended_o
         "false",
         "main",
     )
-    assert tags["dvc.experiment"] == ""
-    assert not (artifacts / "uncommitted.diff").read_text()
+    assert not {"dvc.experiment", "git.uncommitted"} & tags.keys()
+    assert tags["origins"].startswith(f"from step 0: {began[:12]} with uncommitted/")
+    assert tags["origins"].endswith(f": {ended[:12]}, python script")
     trained = json.loads((project / paths.TRAIN_METRICS).read_text())["train_key"]
     digest = json.loads((project / paths.PREPARED / "dataset.json").read_text())["digest"]
     assert tags["train_key"] == trained == lineage.train_key(project, configuration.load(project / "params.yaml"), digest)
