@@ -108,11 +108,11 @@ def test_scores_without_errors_are_compared_by_value_and_nothing_is_said_to_be_s
     )
     (row, odd) = found.tables["B_to_A"]
     assert [(cell.value, cell.interval, MARKS[cell.standing]) for cell in row.cells] == [
-        ("0.1235", "", "*"),
-        ("0.2", "", ""),
+        ("0.123", "", "*"),
+        ("0.200", "", ""),
     ]
-    assert row.verdict == "0.07654, error unknown"
-    assert [cell.value for cell in odd.cells] == ["-", "1"]
+    assert row.verdict == "0.077, error unknown"
+    assert [cell.value for cell in odd.cells] == ["-", "1.00"]
     assert found.summaries["A_to_B"] == ""
 
 

@@ -5,8 +5,9 @@ picture where their inputs, and their true counterparts if there are any, are eq
 """
 
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -14,6 +15,7 @@ from PIL import Image, UnidentifiedImageError
 from cyclegan.images import LABEL_HEIGHT, Pixels, enlargement
 from cyclegan.report.pictures import ENLARGED, data_uri
 
+WHITE = 255
 GAP = 2  # white px between pictures, before they are enlarged
 COLUMNS = {4: ("input", "output", "truth", "rebuilt"), 3: ("input", "output", "rebuilt")}
 
@@ -68,29 +70,51 @@ def cells(sheet: bytes) -> list[dict[str, Pixels]]:
             pixels = np.asarray(image.convert("RGB"))
     except (UnidentifiedImageError, OSError, ValueError):
         return []
-    shape = _shape(*pixels.shape[:2])
+    shape = next((shape for shape in _shapes(*pixels.shape[:2]) if _fits(pixels, shape)), None)
     if shape is None:
         return []
-    side, columns, count = shape
-    factor = enlargement(side)
-    small = pixels[LABEL_HEIGHT::factor, ::factor]
-    step = side + GAP
-    names = COLUMNS[columns]
+    small, step, names = _reduced(pixels, shape.side), shape.side + GAP, COLUMNS[shape.columns]
     return [
-        {name: small[GAP + row * step :][:side, GAP + column * step :][:, :side] for column, name in enumerate(names)}
-        for row in range(count)
+        {
+            name: small[GAP + row * step :, GAP + column * step :][: shape.side, : shape.side]
+            for column, name in enumerate(names)
+        }
+        for row in range(shape.rows)
     ]
 
 
-def _shape(height: int, width: int) -> tuple[int, int, int] | None:
-    """The side of a gallery's square pictures in px, its columns and its rows; None where nothing fits."""
+class _Shape(NamedTuple):
+    """The side of a gallery's square pictures in px, its columns and its rows."""
+
+    side: int
+    columns: int
+    rows: int
+
+
+def _shapes(height: int, width: int) -> Iterator[_Shape]:
+    """All that a sheet of a size in px can be."""
     for columns in COLUMNS:
         for side in range(1, width):
             factor = enlargement(side)
-            rows, rest = divmod((height - LABEL_HEIGHT) - factor * GAP, factor * (side + GAP))
+            rows, rest = divmod(height - LABEL_HEIGHT - factor * GAP, factor * (side + GAP))
             if width == factor * (columns * (side + GAP) + GAP) and rows > 0 and rest == 0:
-                return side, columns, rows
-    return None
+                yield _Shape(side, columns, rows)
+
+
+def _fits(pixels: Pixels, shape: _Shape) -> bool:
+    """Whether pixels are enlarged as they would be then, with white between the pictures."""
+    factor, small = enlargement(shape.side), _reduced(pixels, shape.side)
+    if not np.array_equal(small.repeat(factor, axis=0).repeat(factor, axis=1), pixels[LABEL_HEIGHT:]):
+        return False
+    step = shape.side + GAP
+    return all(
+        bool((lines == WHITE).all()) for offset in range(GAP) for lines in (small[offset::step], small[:, offset::step])
+    )
+
+
+def _reduced(pixels: Pixels, side: int) -> Pixels:
+    factor = enlargement(side)
+    return pixels[LABEL_HEIGHT::factor, ::factor]
 
 
 def _name(number: int, count: int, files: Sequence[str]) -> str:
