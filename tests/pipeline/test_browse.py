@@ -39,6 +39,7 @@ QUIET = """
     localStorage.setItem('mlflow.assistant.panelOpen_v1', 'false');
     localStorage.setItem('mlflow.assistant.fab.autoOpenedOnFirstLoad_v1', 'true');
 """
+GRID = "img[src*='samples']"
 EXPERIMENT, SOFTER = "softer-cycle", {"loss.lambda_A": 5.0}
 
 
@@ -229,7 +230,7 @@ def test_a_run_says_what_it_came_to_and_where_it_is_from(served: Served, open_pa
     assert "copying the input (" in body
     assert "<!--" not in body
     assert tags_of(served, "first")["data_digest"][:36] in body
-    for shown in ("started_by", "git.commit", "preset", "stages/train.py", "loss.lambda_A"):
+    for shown in ("started_by", "git.commit", "preset", "train.py", "loss.lambda_A"):
         assert shown in body or page.get_by_text(shown).count(), shown
     picture(page, "run")
     page.get_by_text("Show more").first.click()
@@ -250,6 +251,26 @@ def hide_path(page: Page) -> None:
     page.evaluate("""() => { for (const one of document.querySelectorAll('*'))
         if (!one.children.length && one.textContent.includes('/mlartifacts/'))
             one.textContent = one.textContent.replace(/\\/\\S*(?=\\/mlartifacts\\/)/, '/home/you/cyclegan') }""")
+
+
+def test_one_slider_sets_the_step_of_both_runs_grids(served: Served, open_page: Open) -> None:
+    page = open_page(f"{served.address}&compareRunsMode=CHART")
+    page.get_by_placeholder("Search metric charts").fill("samples")  # then grids alone are shown
+    for direction in ("A_to_B", "B_to_A"):
+        expect(page.get_by_text(f"samples/{direction}", exact=False).first).to_be_visible(timeout=1000 * SECONDS)
+    slider = page.get_by_role("slider").first
+    expect(slider).to_be_visible(timeout=1000 * SECONDS)
+    page.wait_for_function(f'document.querySelectorAll("{GRID}").length >= 4')
+    steps = [slider.get_attribute(f"aria-value{name}") for name in ("min", "now", "max")]
+    assert steps == ["4", "12", "12"], "the last step is shown first"
+    before = page.locator(GRID).evaluate_all("all => all.map(one => one.src)")
+    picture(page, "grids")
+    slider.press("ArrowLeft")
+    page.wait_for_function(
+        'before => [...document.querySelectorAll("' + GRID + '")].filter(one => !before.includes(one.src)).length >= 2',
+        arg=before,
+    )
+    assert slider.get_attribute("aria-valuenow") == "8"
 
 
 def test_a_generator_s_page_has_its_scores_and_leads_to_run_and_data(served: Served, open_page: Open) -> None:

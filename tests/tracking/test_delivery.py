@@ -109,7 +109,7 @@ def test_everything_is_there_once(root: Path, generator: Path) -> None:
     assert run["tags"]["evaluate.weights"] == "raw"
     assert run["inputs"] == [("shapes", "d" * 36)]
     names = [name for name, _ in run["artifacts"]]
-    grids = [f"images/samples_{way}+step+{step}" for way in ("A_to_B", "B_to_A") for step in (2, 4)]
+    grids = [f"images/samples#{way}+step+{step}" for way in ("A_to_B", "B_to_A") for step in (2, 4)]
     pictures = [f"{grid}{suffix}" for grid in grids for suffix in ("+compressed.webp", ".png")]
     assert sorted(names) == sorted([*pictures, "export/README.md", "some/history.csv", "uncommitted.diff"])
     assert run["tags"][sender.PICTURES_TAG] == "True"
@@ -124,7 +124,7 @@ def test_grids_are_found_by_the_ui_as_log_image_would_have_written_them(root: Pa
     client = MlflowClient(store_in(root).uri)
     ours = runs(root)[0]["id"]
     theirs = client.create_run("0").info.run_id
-    client.log_image(theirs, GRID, key="samples_A_to_B", step=6, synchronous=True)
+    client.log_image(theirs, GRID, key="samples/A_to_B", step=6, synchronous=True)
     found = [{entry.path: entry for entry in client.list_artifacts(run_id, "images")} for run_id in (ours, theirs)]
     anonymous = [sorted(re.sub(r"\d{13}|[0-9a-f-]{36}", "#", name) for name in names) for names in found]
     assert anonymous[0] == anonymous[1]

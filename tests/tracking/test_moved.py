@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from mlflow import MlflowClient
+from mlflow.tracking._tracking_service import utils
 from tracking.logs import Unsent, root, runs, start, store_in, train
 
 from cyclegan import tracking
@@ -25,6 +26,21 @@ def project(root: Path) -> Path:
     log.text("words", "note.txt", "some")
     log.finish("FINISHED")
     return folder
+
+
+def another_process() -> None:
+    """What a client remembers of where runs have their files is forgotten, as it is when the project was moved meanwhile."""
+    utils._artifact_repos_cache.clear()
+
+
+def moved_to(project: Path, target: Path) -> Path:
+    another_process()
+    return project.rename(target)
+
+
+def copied_to(project: Path, target: Path) -> Path:
+    another_process()
+    return shutil.copytree(project, target)
 
 
 def text_of(folder: Path, run_id: str) -> str:
@@ -49,12 +65,12 @@ def files(folder: Path) -> dict[str, bytes]:
 
 def test_a_moved_project_has_the_files_of_its_runs_and_writes_new_ones_beside_them(project: Path, tmp_path: Path) -> None:
     (before,) = runs(project)
-    after_the_move = tmp_path / "another name"
-    project.rename(after_the_move)
+    after_the_move = moved_to(project, tmp_path / "another name")
     assert tracking.at_home(store_in(after_the_move)) == 2  # the experiment and the run
     assert tracking.at_home(store_in(after_the_move)) == 0
     assert runs(after_the_move) == [before]
     assert text_of(after_the_move, before["id"]) == "words"
+    another_process()
     start(after_the_move, "t2", key="k2").finish("FINISHED")
     with tracking.add_to(store_in(after_the_move), after_the_move, "k1", "name") as log:
         log.text("more", "more.txt", "some")
@@ -64,7 +80,7 @@ def test_a_moved_project_has_the_files_of_its_runs_and_writes_new_ones_beside_th
 
 
 def test_any_stage_that_logs_brings_it_home(project: Path, tmp_path: Path) -> None:
-    after_the_move = project.rename(tmp_path / "moved")
+    after_the_move = moved_to(project, tmp_path / "moved")
     with tracking.add_to(store_in(after_the_move), after_the_move, "k1", "name") as log:
         log.text("more", "more.txt", "some")
     (run,) = runs(after_the_move)
@@ -73,7 +89,7 @@ def test_any_stage_that_logs_brings_it_home(project: Path, tmp_path: Path) -> No
 
 
 def test_a_copied_project_leaves_the_original_alone(project: Path, tmp_path: Path) -> None:
-    copied = shutil.copytree(project, tmp_path / "copied")
+    copied = copied_to(project, tmp_path / "copied")
     original = files(project)
     with tracking.add_to(store_in(copied), copied, "k1", "name") as log:
         log.text("more", "more.txt", "some")
@@ -109,7 +125,7 @@ def test_files_that_did_not_come_along_stay_where_they_are(project: Path, tmp_pa
     other.text("words", "note.txt", "some")
     other.finish("FINISHED")
     (first, second) = (run["id"] for run in runs(project))
-    copied = shutil.copytree(project, tmp_path / "copied")
+    copied = copied_to(project, tmp_path / "copied")
     shutil.rmtree(copied / "mlartifacts" / second)
     tracking.at_home(store_in(copied))
     assert {text_of(copied, run_id) for run_id in (first, second)} == {"words"}
@@ -123,7 +139,7 @@ def test_a_place_that_somebody_chose_is_left_alone(project: Path, tmp_path: Path
     ids = [client.create_experiment(f"chosen {number}", place) for number, place in enumerate(chosen)]
     runs_there = [client.create_run(experiment_id).info for experiment_id in ids]
     assert tracking.at_home(store_in(project)) == 0
-    after_the_move = project.rename(tmp_path / "moved")
+    after_the_move = moved_to(project, tmp_path / "moved")
     assert tracking.at_home(store_in(after_the_move)) == 2
     client = MlflowClient(store_in(after_the_move).uri)
     assert [client.get_experiment(experiment_id).artifact_location for experiment_id in ids] == chosen
@@ -131,7 +147,7 @@ def test_a_place_that_somebody_chose_is_left_alone(project: Path, tmp_path: Path
 
 
 def test_what_goes_wrong_changes_nothing(project: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    after_the_move = project.rename(tmp_path / "moved")
+    after_the_move = moved_to(project, tmp_path / "moved")
     before = places(after_the_move)
     real, calls = moved._mend, []
 
@@ -166,7 +182,7 @@ def test_what_waits_in_a_moved_project_is_sent_to_where_its_store_is_now(
     log.text("words", "note.txt", "some")
     log.outbox.add("end", status="FINISHED")
     log.outbox.close()
-    after_the_move = project.rename(tmp_path / "moved")
+    after_the_move = moved_to(project, tmp_path / "moved")
     assert tracking.sync(after_the_move) == []
     (run,) = runs(after_the_move)
     assert run["status"] == "FINISHED"
