@@ -249,7 +249,7 @@ FILES_READ = {  # some of which it is known that they must be seen here
     "preprocess": {"source.json"},
     "train": {"dataset.json"},
     "evaluate": {"dataset.json", "training.json", "page.css"},
-    "export": {"training.json", "evaluate.json"},
+    "export": {"training.json", "evaluate.json", "scores.csv"},
 }
 
 
