@@ -3,13 +3,15 @@
 from cyclegan.tracking.reach import trouble
 from cyclegan.tracking.recorder import Recorder, TrainingRecorder, add_to, start_training
 from cyclegan.tracking.registry import Present, Registered, Verdict, register
-from cyclegan.tracking.runs import AwayError, Run, find_run
+from cyclegan.tracking.runs import RUN_ID, AwayError, Run, find_run, reachable
 from cyclegan.tracking.sender import sync
-from cyclegan.tracking.store import KEY_TAG, Store, commit_of, run_tags, store_of
-from cyclegan.tracking.values import flatten
+from cyclegan.tracking.store import KEY_TAG, Store, commit_of, open_store, run_tags, store_of
+from cyclegan.tracking.values import TAG_LENGTH, flatten
 
 __all__ = [
     "KEY_TAG",
+    "RUN_ID",
+    "TAG_LENGTH",
     "AwayError",
     "Present",
     "Recorder",
@@ -22,6 +24,8 @@ __all__ = [
     "commit_of",
     "find_run",
     "flatten",
+    "open_store",
+    "reachable",
     "register",
     "run_tags",
     "start_training",

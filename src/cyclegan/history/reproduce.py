@@ -1,0 +1,303 @@
+"""`cyclegan reproduce`: a commit's result made again from its files alone, and compared with what it recorded."""
+
+import hashlib
+import json
+import platform
+import shutil
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from graphlib import TopologicalSorter
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from cyclegan import config as configuration
+from cyclegan import lineage, tracking
+from cyclegan.errors import UserError
+from cyclegan.history import digests, software
+from cyclegan.history.apart import Apart, apart
+from cyclegan.history.cache import Objects
+from cyclegan.history.commits import SHORT, Tree, changing, file_of_each, one_commit, tree_of
+from cyclegan.history.keys import TRAIN_METRICS, recorded_key
+from cyclegan.history.lock import LOCK, PARAMS, LockedStage, read_lock
+from cyclegan.history.record import REPRODUCES, Record, log_reproduction, plant_run
+from cyclegan.history.verdict import Result, Verdict, compare, leaves, lines
+
+REQUIREMENTS = Path("requirements.lock")
+METRICS = ".json"  # what the names of files of metrics end in
+OVERRIDE = "CYCLEGAN_TRACKING_URI"  # by which code is told to keep its runs apart
+
+Tell = Callable[[str], None]
+Stages = Mapping[str, LockedStage]
+
+
+@dataclass(frozen=True)
+class _Subject:
+    """What is to be made again: a commit, its files, and what it recorded."""
+
+    commit: str
+    tree: Tree
+    lock: Stages
+    order: list[str]  # of stages in the pipeline
+
+    @property
+    def short(self) -> str:
+        return self.commit[:SHORT]
+
+    @property
+    def made(self) -> set[str]:
+        """What some stage makes."""
+        return {path for stage in self.lock.values() for path in stage.outs}
+
+
+def commit_of(root: Path, name: str) -> str:
+    """The commit of a name, or the one that holds the result of a run.
+
+    Raises:
+        UserError: there is none, or there are several.
+    """
+    if lineage.commits_named(root, name):
+        return one_commit(root, name)
+    run = tracking.find_run(tracking.store_of(configuration.load(root / PARAMS).tracking, root), name, [])
+    if run is None:
+        return one_commit(root, name)  # which says what is wrong
+    key = run.tags.get(tracking.KEY_TAG) or run.tags.get(REPRODUCES)
+    holding = [
+        commit
+        for commit, data in file_of_each(root, changing(root, LOCK), TRAIN_METRICS).items()
+        if key and recorded_key(data) == key
+    ]
+    if not holding:
+        raise UserError(
+            f"no commit here holds the result of the run {name} ({run.name}); commit the dvc.lock and the metrics that it "
+            f"made, `git fetch` what others committed, or name another run"
+        )
+    return holding[-1]  # the first that held it
+
+
+def reproduce(root: Path, commit: str, tell: Tell, *, pull: bool, keep: bool) -> Verdict:
+    """Make a commit's result again, in a folder of its own, and compare it with what the commit recorded.
+
+    Args:
+        root: the user's project, of which nothing is changed but that its store of runs is given one run more.
+        commit: its full hash.
+        tell: takes each line for the user.
+        pull: get data that DVC's cache lacks from a remote.
+        keep: leave the folder.
+
+    Raises:
+        UserError: the commit recorded nothing, or nothing of its own; what it depends on is not to be had; its pipeline
+            fails.
+    """
+    subject = _subject(root, commit)
+    tell(f"reproducing {subject.short} {lineage.subject_line(root, commit)}")
+    if lineage.revision(root).dirty and commit in lineage.commits_named(root, "HEAD"):
+        tell("the workspace has edits that are not committed: they are no part of this commit, and left alone")
+    pins = software.locked(subject.tree.read(REQUIREMENTS))
+    other_software = software.differences(pins)
+    tell(_about_software(pins, other_software))
+    began = time.monotonic()
+    with apart(root, commit, keep=keep) as place:
+        if keep:
+            tell(f"kept afterwards: {place.folder}")
+        _keep_runs_apart(place, subject)
+        stages = _bring_data(place, subject, tell, pull=pull)
+        _bring_others(root, place, subject, stages)
+        store = tracking.store_of(configuration.load(root / PARAMS).tracking, root)
+        _plant_continued(place, store)
+        _run(place, subject, stages)
+        recorded, made = _recorded(subject, stages, place.cache), _made(place, subject, stages)
+    verdict = compare(recorded, made, same_software=not other_software)
+    text = lines(verdict)
+    if verdict.word != "identical":
+        text.insert(-1, _likely(other_software))
+    for line in text:
+        tell(line)
+    key = recorded_key(subject.tree.read(TRAIN_METRICS))
+    tell(log_reproduction(store, Record(commit, key, verdict, "\n".join(text), time.monotonic() - began, other_software)))
+    return verdict
+
+
+def _subject(root: Path, commit: str) -> _Subject:
+    tree = tree_of(root, commit)
+    data = tree.read(LOCK)
+    if data is None:
+        raise UserError(
+            f"{commit[:SHORT]} has no {LOCK}, so that it holds no result to make again; name a commit that was made after "
+            f"`dvc repro`, such as one that `git log --all --oneline -- {LOCK}` lists"
+        )
+    lock = read_lock(data, f"{LOCK} of {commit[:SHORT]}")
+    maker = {path: stage for stage, about in lock.items() for path in about.outs}
+    before = {stage: {maker[path] for path in about.deps if path in maker} for stage, about in lock.items()}
+    return _Subject(commit, tree, lock, list(TopologicalSorter(before).static_order()))
+
+
+def _about_software(pins: Mapping[str, str], others: list[str]) -> str:
+    python = f"Python {platform.python_version()}, torch {software.installed('torch')}, {processor()}"
+    if not pins:
+        return f"with {python}; this commit locks no packages ({REQUIREMENTS})"
+    if not others:
+        return f"with {python}; packages are as {REQUIREMENTS} of this commit locks them"
+    return f"with {python}; packages that are not as {REQUIREMENTS} of this commit locks them: {'; '.join(others)}"
+
+
+def processor() -> str:
+    """Its name, and how many there are for this process."""
+    name = platform.processor() or platform.machine()
+    info = Path("/proc/cpuinfo")
+    if info.is_file():
+        named = (line.partition(":")[2].strip() for line in info.read_text().splitlines() if line.startswith("model name"))
+        name = next(named, name)
+    return name
+
+
+def _keep_runs_apart(place: Apart, subject: _Subject) -> None:
+    """The stages' own runs must go to the store that is thrown away, whatever params.yaml of the commit says."""
+    params = yaml.safe_load((place.folder / PARAMS).read_bytes())
+    uri = (params.get("tracking") or {}).get("uri") if isinstance(params, dict) else None
+    code = "".join(file.read_text(encoding="utf-8") for file in (place.folder / "src").glob("**/tracking/**/*.py"))
+    if uri is not None and OVERRIDE not in code:
+        raise UserError(
+            f"tracking.uri is set in {PARAMS} of {subject.short}, and its code cannot be told to keep its runs elsewhere: "
+            f"it would log into a store of others; commit its settings with tracking.uri null (no result depends on it), "
+            f"and reproduce that commit"
+        )
+
+
+def _bring_data(place: Apart, subject: _Subject, tell: Tell, *, pull: bool) -> list[str]:
+    """Restore what the first stages made; returns the stages that are to run, all of them where that cannot be had."""
+    made = subject.made
+    first = [stage for stage in subject.order if not made & subject.lock[stage].deps.keys()]
+    wanted = [path for stage in first for path in subject.lock[stage].outs]
+    done = place.dvc("pull" if pull else "checkout", "--force", *wanted)
+    if done.returncode == 0 and all((place.folder / path).exists() for path in wanted):
+        tell(f"data: {', '.join(wanted)} from DVC's cache{' or a remote' if pull else ''}")
+        return [stage for stage in subject.order if stage not in first]
+    where = "neither DVC's cache nor a remote has" if pull else "DVC's cache has not (perhaps a remote does: --pull)"
+    tell(f"data: made again, as {where} {', '.join(wanted)}")
+    return subject.order
+
+
+def _bring_others(root: Path, place: Apart, subject: _Subject, stages: list[str]) -> None:
+    """Copy from the workspace what the stages depend on that git does not keep; refuse a lock that is not of this commit."""
+    for path in _changed(place, subject, stages):
+        here = root / path
+        recorded = next(subject.lock[stage].deps[path] for stage in stages if path in subject.lock[stage].deps)
+        if not digests.is_on_disk(here, recorded):
+            raise UserError(
+                f"{subject.short} depends on {path}, which git does not keep, and which is not here as it was then "
+                f"({recorded}); bring it back to {here}"
+            )
+        _copy(here, place.folder / path)
+    still = _changed(place, subject, stages)
+    assert not still, still  # DVC and we make the same digests
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target, dirs_exist_ok=True)
+    else:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+
+
+def _changed(place: Apart, subject: _Subject, stages: list[str]) -> list[str]:
+    """Dependencies that are not as recorded, and not made by a stage: what git does not keep.
+
+    Raises:
+        UserError: something that git keeps is not as recorded, so that the record is not of this commit.
+    """
+    told = place.dvc("status", "--json", *stages)
+    try:
+        status: dict[str, list[Any]] = json.loads(told.stdout)
+    except ValueError:
+        said = told.stderr.strip() or told.stdout.strip()
+        raise UserError(f"DVC cannot read the pipeline of {subject.short}: {said}") from None
+    missing: list[str] = []
+    lies: list[str] = []
+    for stage, entries in status.items():
+        for entry in entries:
+            kinds = entry if isinstance(entry, dict) else {"changed command": {}}
+            for kind, found in kinds.items():
+                if kind not in ("changed deps", "changed outs"):
+                    lies.append(f"{stage}: its command")
+                    continue
+                for path, what in found.items():
+                    if path in subject.tree.blobs or path in subject.tree.folders and what == "modified":
+                        about = ", ".join(what) if isinstance(what, dict) else path
+                        lies.append(f"{stage}: {about}")
+                    elif kind == "changed deps" and path not in subject.made:
+                        missing.append(path)
+    if lies:
+        raise UserError(
+            f"{LOCK} of {subject.short} is not of that commit's own files, so that there is nothing to compare with; "
+            f"`cyclegan verify {subject.short}` says more. Not as recorded: {'; '.join(lies[:5])}"
+            f"{f' and {len(lies) - 5} more' if len(lies) > 5 else ''}"
+        )
+    return list(dict.fromkeys(missing))
+
+
+def _plant_continued(place: Apart, store: tracking.Store) -> None:
+    """A training that continues another one by its run's id looks for that run in the store that it is given."""
+    params = yaml.safe_load((place.folder / PARAMS).read_bytes())
+    wanted = str((params.get("train") or {}).get("continue_from"))
+    tags = tracking.run_tags(store, wanted) if tracking.RUN_ID.fullmatch(wanted) else None
+    if tags is not None:
+        plant_run(place.database, wanted, tags)
+
+
+def _run(place: Apart, subject: _Subject, stages: list[str]) -> None:
+    """Compute everything: nothing is taken from DVC's run-cache, and nothing is put into it or the cache."""
+    options = ["--force", "--no-run-cache", "--no-commit", "--single-item"]  # the last: in the order given
+    status = place.run(sys.executable, "-m", "dvc", "repro", *options, *stages)
+    if status != 0:
+        raise UserError(
+            f"the pipeline of {subject.short} does not run here (status {status}): what it said stands above; with --keep "
+            f"the folder stays, to look into"
+        )
+
+
+def _recorded(subject: _Subject, stages: list[str], cache: Path) -> Result:
+    outs = {stage: subject.lock[stage].outs for stage in stages}
+    folders = {path: Objects(cache).listing(out) for stage in stages for path, out in outs[stage].items() if out.is_folder}
+    metrics = [path for stage in stages for path in outs[stage] if path.endswith(METRICS)]
+    return Result(
+        {stage: {path: out.md5 for path, out in outs[stage].items()} for stage in stages},
+        {path: listing for path, listing in folders.items() if listing is not None},
+        {path: leaves(subject.tree.read(Path(path))) for path in metrics},
+    )
+
+
+def _made(place: Apart, subject: _Subject, stages: list[str]) -> Result:
+    lock = read_lock((place.folder / LOCK).read_bytes(), f"{LOCK} of the reproduction")
+    outs = {stage: lock[stage].outs for stage in stages}
+    files: dict[str, dict[str, str]] = {}
+    for stage in stages:
+        for path, out in outs[stage].items():
+            before = subject.lock[stage].outs.get(path)
+            if out.is_folder and (before is None or before.md5 != out.md5):
+                files[path] = _listing(place.folder / path)
+    metrics = [path for stage in stages for path in outs[stage] if path.endswith(METRICS)]
+    return Result(
+        {stage: {path: out.md5 for path, out in outs[stage].items()} for stage in stages},
+        files,
+        {path: leaves((place.folder / path).read_bytes()) for path in metrics},
+    )
+
+
+def _listing(folder: Path) -> dict[str, str]:
+    listed: dict[str, str] = {}
+    for file in sorted(file for file in folder.rglob("*") if file.is_file()):
+        with file.open("rb") as stream:
+            digest = hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False))
+        listed[file.relative_to(folder).as_posix()] = digest.hexdigest()
+    return listed
+
+
+def _likely(others: list[str]) -> str:
+    if others:
+        return f"likely     packages that are not as locked: {'; '.join(others[:5])}{' ...' if len(others) > 5 else ''}"
+    return "likely     another kind of processor, another number of threads, or another device than computed the recorded result"

@@ -1,0 +1,203 @@
+"""Whether a result that was made again is the recorded one: by every digest, and every number of its metrics."""
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Word = Literal["identical", "identical within tolerance", "different"]
+Leaf = str | int | float | bool | None
+
+# What other roundings may do to a number: another processor, number of threads, or version of torch (docs/reproducing.md).
+RELATIVE = 0.1  # of the larger of both
+ABSOLUTE = 0.02  # in the number's own unit; most are in 0 .. 1
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a commit recorded, or what was made again.
+
+    Attributes:
+        outs: the digests of outs by their paths, by stage, in pipeline order.
+        files: the digests of the files in an out that is a folder, by their paths in it; without outs of which nothing
+            more than their own digest is known.
+        metrics: the numbers and texts of each file of metrics, by dotted name.
+    """
+
+    outs: Mapping[str, Mapping[str, str]]
+    files: Mapping[str, Mapping[str, str]]
+    metrics: Mapping[str, Mapping[str, Leaf]]
+
+
+@dataclass(frozen=True)
+class OtherOut:
+    """An out that is not as recorded, and which files in it; none where that is not known."""
+
+    stage: str
+    path: str
+    files: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class OtherValue:
+    """A value that is not as recorded; None where one of both has no such value, or null.
+
+    Attributes:
+        within: whether other roundings account for it.
+    """
+
+    file: str
+    name: str
+    recorded: Leaf
+    made: Leaf
+    within: bool
+
+    @property
+    def relative(self) -> float:
+        """How far off it is, as a share of the larger; 1 where it is no number."""
+        if not (_is_number(self.recorded) and _is_number(self.made)):
+            return 1.0
+        recorded, made = float(self.recorded or 0), float(self.made or 0)
+        larger = max(abs(recorded), abs(made))
+        return abs(recorded - made) / larger if larger else 0.0
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What the comparison found.
+
+    Attributes:
+        outs, values: how many there are to compare.
+        other_outs: in pipeline order.
+        other_values: by file, the farthest off first.
+        reason: why it is different although every value is within tolerance; "" otherwise.
+    """
+
+    outs: int
+    values: int
+    other_outs: tuple[OtherOut, ...]
+    other_values: tuple[OtherValue, ...]
+    reason: str
+
+    @property
+    def word(self) -> Word:
+        if not self.other_outs and not self.other_values:
+            return "identical"
+        if self.reason or not all(value.within for value in self.other_values):
+            return "different"
+        return "identical within tolerance"
+
+
+def compare(recorded: Result, made: Result, *, same_software: bool) -> Verdict:
+    """Compare every out and every value.
+
+    Args:
+        same_software: the packages here are those that the commit locked. Then bytes that differ while every number is
+            exactly as recorded are no matter of roundings, which numbers of six digits show.
+    """
+    outs = tuple(_other_outs(recorded, made))
+    values = tuple(_other_values(recorded.metrics, made.metrics))
+    unexplained = outs and not values and same_software
+    reason = (
+        "every number is exactly as recorded, and so are the packages, but not these bytes: roundings would have shown in "
+        "the numbers, so that dvc.lock does not record this result"
+        if unexplained
+        else ""
+    )
+    return Verdict(sum(map(len, recorded.outs.values())), sum(map(len, recorded.metrics.values())), outs, values, reason)
+
+
+def _other_outs(recorded: Result, made: Result) -> Iterator[OtherOut]:
+    for stage, outs in recorded.outs.items():
+        now = made.outs.get(stage, {})
+        for path in dict.fromkeys([*outs, *now]):
+            if outs.get(path) == now.get(path):
+                continue
+            files: tuple[str, ...] = ()
+            if path in recorded.files and path in made.files:
+                there, here = recorded.files[path], made.files[path]
+                files = tuple(sorted(name for name in there.keys() | here.keys() if there.get(name) != here.get(name)))
+            yield OtherOut(stage, path, files)
+
+
+def _other_values(
+    recorded: Mapping[str, Mapping[str, Leaf]], made: Mapping[str, Mapping[str, Leaf]]
+) -> Iterator[OtherValue]:
+    for file in dict.fromkeys([*recorded, *made]):
+        there, here = recorded.get(file, {}), made.get(file, {})
+        others = [
+            OtherValue(file, name, there.get(name), here.get(name), _within(there.get(name), here.get(name)))
+            for name in dict.fromkeys([*there, *here])
+            if not (name in there and name in here and _same(there[name], here[name]))
+        ]
+        yield from sorted(others, key=lambda value: (value.within, -value.relative))
+
+
+def _same(recorded: Leaf, made: Leaf) -> bool:
+    return type(recorded) is type(made) and recorded == made
+
+
+def _within(recorded: Leaf, made: Leaf) -> bool:
+    """Only decimals may differ: counts, epochs, digests and words are what they are."""
+    if not (isinstance(recorded, float) and isinstance(made, float)):
+        return False
+    return abs(recorded - made) <= ABSOLUTE + RELATIVE * max(abs(recorded), abs(made))
+
+
+def _is_number(value: Leaf) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def leaves(data: bytes | None) -> dict[str, Leaf]:
+    """The values of a file of metrics by dotted name; none where it is no JSON."""
+    try:
+        return dict(_leaves(json.loads(data or b"{}"), ""))
+    except (ValueError, RecursionError):
+        return {}
+
+
+def _leaves(value: Any, name: str) -> Iterable[tuple[str, Leaf]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _leaves(inner, f"{name}.{key}" if name else str(key))
+    elif isinstance(value, list):
+        for index, inner in enumerate(value):
+            yield from _leaves(inner, f"{name}.{index}")
+    else:
+        yield name, value
+
+
+def lines(verdict: Verdict, most: int = 8) -> list[str]:
+    """The verdict for people: its word last, before it what differs, the first in pipeline order first."""
+    said: list[str] = []
+    for out in verdict.other_outs:
+        some = f" ({len(out.files)} files, {', '.join(out.files[:3])}{', ...' if len(out.files) > 3 else ''})"
+        said.append(f"other bytes  {out.stage}: {out.path}{some if out.files else ''}")
+    shown: dict[str, int] = {}
+    for value in verdict.other_values:
+        shown[value.file] = shown.get(value.file, 0) + 1
+        if shown[value.file] <= most:
+            mark = f"{100 * value.relative:.2g} %" + ("" if value.within else ", beyond tolerance")
+            said.append(
+                f"other value  {value.file}: {value.name} {_shown(value.recorded)} -> {_shown(value.made)} ({mark})"
+            )
+    said += [f"             {file}: and {count - most} more" for file, count in shown.items() if count > most]
+    return [*said, _sentence(verdict)]
+
+
+def _shown(value: Leaf) -> str:
+    return "none" if value is None else str(value)
+
+
+def _sentence(verdict: Verdict) -> str:
+    same_outs, same_values = verdict.outs - len(verdict.other_outs), verdict.values - len(verdict.other_values)
+    counts = f"{same_outs} of {verdict.outs} outs and {same_values} of {verdict.values} values are as recorded"
+    if verdict.word == "identical":
+        return f"identical: all {verdict.outs} outs and all {verdict.values} values are as recorded"
+    if verdict.word == "identical within tolerance":
+        farthest = max((value.relative for value in verdict.other_values), default=0.0)
+        allowed = f"{100 * RELATIVE:.0f} % + {ABSOLUTE}"
+        return f"identical within tolerance: {counts}; the others are off by at most {100 * farthest:.2g} % ({allowed} allowed)"
+    first = verdict.other_outs[0] if verdict.other_outs else None
+    where = f"; the first that is not: {first.path} of the stage {first.stage}" if first else ""
+    return f"different: {counts}{where}{f'; {verdict.reason}' if verdict.reason else ''}"
