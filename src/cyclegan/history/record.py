@@ -9,9 +9,9 @@ from pathlib import Path
 
 from cyclegan import tracking
 from cyclegan.history.commits import SHORT
+from cyclegan.history.runs import COMMIT, REPRODUCES
 from cyclegan.history.verdict import Verdict
 
-REPRODUCES = "reproduces"  # the tag that holds the train key of what was made again; such a run has no key of its own
 NOTE = "mlflow.note.content"
 
 
@@ -39,7 +39,7 @@ def log_reproduction(store: tracking.Store, record: Record) -> str:
     tags = {
         REPRODUCES: record.key or "none",
         "verdict": verdict.word,
-        "mlflow.source.git.commit": record.commit,
+        COMMIT: record.commit,
         "python": platform.python_version(),
         NOTE: record.text[: tracking.TAG_LENGTH],
     }

@@ -14,16 +14,16 @@ from typing import Any
 
 import yaml
 
-from cyclegan import config as configuration
 from cyclegan import lineage, tracking
 from cyclegan.errors import UserError
 from cyclegan.history import digests, software
 from cyclegan.history.apart import Apart, apart
 from cyclegan.history.cache import Objects
-from cyclegan.history.commits import SHORT, Tree, changing, file_of_each, one_commit, tree_of
+from cyclegan.history.commits import SHORT, Tree, one_commit, tree_of
 from cyclegan.history.keys import TRAIN_METRICS, recorded_key
 from cyclegan.history.lock import LOCK, PARAMS, LockedStage, read_lock
-from cyclegan.history.record import REPRODUCES, Record, log_reproduction, plant_run
+from cyclegan.history.record import Record, log_reproduction, plant_run
+from cyclegan.history.runs import HistoricRun, results, workspace_store
 from cyclegan.history.verdict import Result, Verdict, compare, leaves, lines
 
 REQUIREMENTS = Path("requirements.lock")
@@ -61,19 +61,18 @@ def commit_of(root: Path, name: str) -> str:
     """
     if lineage.commits_named(root, name):
         return one_commit(root, name)
-    run = tracking.find_run(tracking.store_of(configuration.load(root / PARAMS).tracking, root), name, [])
-    if run is None:
-        return one_commit(root, name)  # which says what is wrong
-    key = run.tags.get(tracking.KEY_TAG) or run.tags.get(REPRODUCES)
-    holding = [
-        commit
-        for commit, data in file_of_each(root, changing(root, LOCK), TRAIN_METRICS).items()
-        if key and recorded_key(data) == key
-    ]
+    entry = tracking.read_entry(workspace_store(root), name)
+    if entry is None:
+        raise UserError(
+            f"there is no commit, branch, tag or experiment {name}, nor an MLflow run of this id in {workspace_store(root)}; "
+            f"`git log --all --oneline`, `dvc exp list --all` and `cyclegan runs --all` list what there is"
+        )
+    key = HistoricRun(entry).train_key
+    holding = [commit for commit, recorded in results(root).items() if recorded == key]
     if not holding:
         raise UserError(
-            f"no commit here holds the result of the run {name} ({run.name}); commit the dvc.lock and the metrics that it "
-            f"made, `git fetch` what others committed, or name another run"
+            f"no commit here holds the result of the run {entry.id} ({entry.name}); commit the {LOCK} and the metrics that "
+            f"it made, `git fetch` what others committed, or name another run"
         )
     return holding[-1]  # the first that held it
 
@@ -106,7 +105,7 @@ def reproduce(root: Path, commit: str, tell: Tell, *, pull: bool, keep: bool) ->
         _keep_runs_apart(place, subject)
         stages = _bring_data(place, subject, tell, pull=pull)
         _bring_others(root, place, subject, stages)
-        store = tracking.store_of(configuration.load(root / PARAMS).tracking, root)
+        store = workspace_store(root)
         _plant_continued(place, store)
         _run(place, subject, stages)
         recorded, made = _recorded(subject, stages, place.cache), _made(place, subject, stages)
@@ -300,4 +299,4 @@ def _listing(folder: Path) -> dict[str, str]:
 def _likely(others: list[str]) -> str:
     if others:
         return f"likely     packages that are not as locked: {'; '.join(others[:5])}{' ...' if len(others) > 5 else ''}"
-    return "likely     another kind of processor, another number of threads, or another device than computed the recorded result"
+    return "likely     another kind of processor or device, or another number of threads, than computed what is recorded"

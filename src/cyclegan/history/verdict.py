@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 Word = Literal["identical", "identical within tolerance", "different"]
 Leaf = str | int | float | bool | None
+Metrics = Mapping[str, Mapping[str, Leaf]]
 
 # What other roundings may do to a number: another processor, number of threads, or version of torch (docs/reproducing.md).
 RELATIVE = 0.1  # of the larger of both
@@ -26,7 +27,7 @@ class Result:
 
     outs: Mapping[str, Mapping[str, str]]
     files: Mapping[str, Mapping[str, str]]
-    metrics: Mapping[str, Mapping[str, Leaf]]
+    metrics: Metrics
 
 
 @dataclass(frozen=True)
@@ -196,8 +197,8 @@ def _sentence(verdict: Verdict) -> str:
         return f"identical: all {verdict.outs} outs and all {verdict.values} values are as recorded"
     if verdict.word == "identical within tolerance":
         farthest = max((value.relative for value in verdict.other_values), default=0.0)
-        allowed = f"{100 * RELATIVE:.0f} % + {ABSOLUTE}"
-        return f"identical within tolerance: {counts}; the others are off by at most {100 * farthest:.2g} % ({allowed} allowed)"
+        allowed = f"{100 * RELATIVE:.0f} % + {ABSOLUTE} allowed"
+        return f"identical within tolerance: {counts}; values are off by at most {100 * farthest:.2g} % ({allowed})"
     first = verdict.other_outs[0] if verdict.other_outs else None
     where = f"; the first that is not: {first.path} of the stage {first.stage}" if first else ""
     return f"different: {counts}{where}{f'; {verdict.reason}' if verdict.reason else ''}"

@@ -11,6 +11,7 @@ from cyclegan import lineage, tracking
 from cyclegan.errors import UserError
 from cyclegan.evaluation import outcome
 from cyclegan.evaluation.outcome import Outcome
+from cyclegan.history.runs import workspace_store
 from cyclegan.pipeline import paths
 from cyclegan.report.comparison import Comparison, Subject, compare
 
@@ -55,17 +56,14 @@ def subject(name: str, root: Path) -> Subject:
         (commit,) = commits
         about = lineage.subject_line(root, commit)
         return _from_files(name, commit[:SHORT], about, lambda path: lineage.file_at(root, commit, path))
-    run = tracking.find_run(_store(root), name, [f"{RUN_FOLDER}/{path.name}" for path in _files()])
+    store = workspace_store(root)
+    run = tracking.find_run(store, name, [f"{RUN_FOLDER}/{path.name}" for path in _files()])
     if run is None:
         raise UserError(
-            f"there is no commit, branch, tag or experiment {name}, nor an MLflow run of this id in {_store(root)}; `git "
-            f"log`, `dvc exp show` and `make ui` list what there is"
+            f"there is no commit, branch, tag or experiment {name}, nor an MLflow run of this id in {store}; `git log`, "
+            f"`dvc exp show` and `make ui` list what there is"
         )
     return _from_run(name, run)
-
-
-def _store(root: Path) -> tracking.Store:
-    return tracking.store_of(configuration.load(root / PARAMS).tracking, root)
 
 
 def _files() -> list[Path]:

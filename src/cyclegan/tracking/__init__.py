@@ -3,16 +3,18 @@
 from cyclegan.tracking.reach import trouble
 from cyclegan.tracking.recorder import Recorder, TrainingRecorder, add_to, start_training
 from cyclegan.tracking.registry import Present, Registered, Verdict, register
-from cyclegan.tracking.runs import RUN_ID, AwayError, Run, find_run, reachable
+from cyclegan.tracking.runs import RUN_ID, AwayError, Entry, Run, find_run, list_files, list_runs, reachable, read_entry
 from cyclegan.tracking.sender import sync
-from cyclegan.tracking.store import KEY_TAG, Store, commit_of, open_store, run_tags, store_of
+from cyclegan.tracking.store import ID_TAG, KEY_TAG, Store, commit_of, open_store, run_tags, store_of
 from cyclegan.tracking.values import TAG_LENGTH, flatten
 
 __all__ = [
+    "ID_TAG",
     "KEY_TAG",
     "RUN_ID",
     "TAG_LENGTH",
     "AwayError",
+    "Entry",
     "Present",
     "Recorder",
     "Registered",
@@ -24,8 +26,11 @@ __all__ = [
     "commit_of",
     "find_run",
     "flatten",
+    "list_files",
+    "list_runs",
     "open_store",
     "reachable",
+    "read_entry",
     "register",
     "run_tags",
     "start_training",

@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,7 +15,9 @@ from cyclegan.tracking.store import Store, client_of
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities import Run as MlflowRun
 
+PAGE = 1000  # runs of one answer
 RUN_ID = re.compile("[0-9a-f]{32}")
 START_OF_ID = re.compile("[0-9a-f]{6,31}")
 
@@ -34,6 +36,26 @@ class Run:
     tags: dict[str, str]
     metrics: dict[str, float]
     files: dict[str, bytes]
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A run as a list of runs has it.
+
+    Attributes:
+        state: RUNNING, FINISHED, FAILED, KILLED or SCHEDULED.
+        started, ended: in ms since 1970; `ended` is None while it runs.
+        tags: as text.
+        metrics: the last value of each.
+    """
+
+    id: str
+    name: str
+    state: str
+    started: int
+    ended: int | None
+    tags: dict[str, str]
+    metrics: dict[str, float]
 
 
 @contextmanager
@@ -59,13 +81,76 @@ def find_run(store: Store, wanted: str, files: Iterable[str]) -> Run | None:
     """
     if not (RUN_ID.fullmatch(wanted) or START_OF_ID.fullmatch(wanted)):
         return None
-    database = Path(store.uri.partition(":///")[2])
-    if store.uri.startswith("sqlite") and not database.is_file():
-        return None  # a client would make it
+    if _no_database(store):
+        return None
     with reachable(store):
         client = client_of(store)
         run_id = wanted if RUN_ID.fullmatch(wanted) else _whole_id(client, store, wanted)
         return None if run_id is None else _read(client, run_id, files)
+
+
+def list_runs(store: Store, tags: Mapping[str, str]) -> list[Entry]:
+    """Every run of the experiment that has all of these tags, newest first; none where there is no database yet.
+
+    Raises:
+        AwayError: the store cannot be reached or used.
+    """
+    if _no_database(store):
+        return []
+    found: list[Entry] = []
+    with reachable(store):
+        client = client_of(store)
+        experiment = client.get_experiment_by_name(store.experiment)
+        condition = " and ".join(f"tags.`{name}` = '{value}'" for name, value in tags.items())
+        page: str | None = ""
+        while experiment is not None and page is not None:
+            runs = client.search_runs(
+                [experiment.experiment_id],
+                condition,
+                max_results=PAGE,
+                order_by=["attributes.start_time DESC"],
+                page_token=page or None,
+            )
+            found += [_entry(run) for run in runs]
+            page = runs.token or None
+    return found
+
+
+def read_entry(store: Store, wanted: str) -> Entry | None:
+    """The run of an id, or of the beginning of one; None where there is none.
+
+    Raises:
+        AwayError: the store cannot be reached or used.
+        UserError: several ids begin so.
+    """
+    if not (RUN_ID.fullmatch(wanted) or START_OF_ID.fullmatch(wanted)) or _no_database(store):
+        return None
+    with reachable(store):
+        client = client_of(store)
+        run_id = wanted if RUN_ID.fullmatch(wanted) else _whole_id(client, store, wanted)
+        run = None if run_id is None else _run(client, run_id)
+        return None if run is None else _entry(run)
+
+
+def list_files(store: Store, run_id: str, folder: str | None = None) -> set[str]:
+    """The paths of a run's artifacts, of its first level or of one of its folders.
+
+    Raises:
+        AwayError: the store cannot be reached or used.
+    """
+    with reachable(store):
+        return {entry.path for entry in client_of(store).list_artifacts(run_id, folder)}
+
+
+def _entry(run: "MlflowRun") -> Entry:
+    info, data = run.info, run.data
+    name, state = info.run_name or info.run_id, info.status
+    return Entry(info.run_id, name, state, info.start_time, info.end_time, dict(data.tags), dict(data.metrics))
+
+
+def _no_database(store: Store) -> bool:
+    """Whether it is a file that is not there; a client would make it."""
+    return store.uri.startswith("sqlite") and not Path(store.uri.partition(":///")[2]).is_file()
 
 
 def _whole_id(client: "MlflowClient", store: Store, start: str) -> str | None:
@@ -78,15 +163,21 @@ def _whole_id(client: "MlflowClient", store: Store, start: str) -> str | None:
     return found[0].info.run_id if found else None
 
 
-def _read(client: "MlflowClient", run_id: str, files: Iterable[str]) -> Run | None:
+def _run(client: "MlflowClient", run_id: str) -> "MlflowRun | None":
     from mlflow.exceptions import MlflowException
 
     try:
-        run = client.get_run(run_id)
+        return client.get_run(run_id)
     except MlflowException as error:
         if error.error_code == "RESOURCE_DOES_NOT_EXIST":
             return None
         raise
+
+
+def _read(client: "MlflowClient", run_id: str, files: Iterable[str]) -> Run | None:
+    run = _run(client, run_id)
+    if run is None:
+        return None
     wanted = list(files)
     folders = {Path(name).parent.as_posix() for name in wanted}
     there = {entry.path for folder in folders for entry in client.list_artifacts(run_id, folder)}
