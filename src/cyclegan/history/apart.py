@@ -1,4 +1,4 @@
-"""A commit in a folder of its own, whose work leaves nothing behind in the user's: not in git, DVC, MLflow or checkpoints."""
+"""A commit in a folder of its own, whose work leaves nothing behind in git, DVC, MLflow or checkpoints of the user's."""
 
 import os
 import re
@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,8 +42,13 @@ class Apart:
 
     @property
     def database(self) -> Path:
-        """The store of runs that is thrown away."""
+        """The store of runs that is thrown away, as a file."""
         return _database(self.base)
+
+    @property
+    def store(self) -> str:
+        """The same as MLflow takes it."""
+        return f"sqlite:///{self.database}"
 
     def dvc(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Ask this commit's DVC something that takes seconds; the answer is captured."""
@@ -218,8 +223,3 @@ def _share_cache(root: Path, folder: Path) -> Path:
     (folder / ".dvc").mkdir(exist_ok=True)
     (folder / ".dvc/config.local").write_text("".join(lines), encoding="utf-8")
     return cache
-
-
-def tail(text: str, lines: int = 12) -> Sequence[str]:
-    """The last lines of what a command printed."""
-    return text.strip().splitlines()[-lines:]

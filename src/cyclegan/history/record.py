@@ -10,7 +10,7 @@ from pathlib import Path
 from cyclegan import tracking
 from cyclegan.history.commits import SHORT
 from cyclegan.history.runs import COMMIT, REPRODUCES
-from cyclegan.history.verdict import Verdict
+from cyclegan.history.agreement import Verdict
 
 NOTE = "mlflow.note.content"
 

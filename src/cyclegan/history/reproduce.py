@@ -6,7 +6,7 @@ import platform
 import shutil
 import sys
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from graphlib import TopologicalSorter
 from pathlib import Path
@@ -14,19 +14,21 @@ from typing import Any
 
 import yaml
 
+from cyclegan import config as configuration
 from cyclegan import lineage, tracking
 from cyclegan.errors import UserError
 from cyclegan.history import digests, software
 from cyclegan.history.apart import Apart, apart
 from cyclegan.history.cache import Objects
-from cyclegan.history.commits import SHORT, Tree, one_commit, tree_of
+from cyclegan.history.commits import SHORT, Tree, changing, one_commit, tree_of
 from cyclegan.history.keys import TRAIN_METRICS, recorded_key
 from cyclegan.history.lock import LOCK, PARAMS, LockedStage, read_lock
 from cyclegan.history.record import Record, log_reproduction, plant_run
-from cyclegan.history.runs import HistoricRun, results, workspace_store
-from cyclegan.history.verdict import Result, Verdict, compare, leaves, lines
+from cyclegan.history.runs import HistoricRun, results, runs_of_key, the_run, workspace_store
+from cyclegan.history.agreement import Result, Verdict, compare, leaves, lines
 
 REQUIREMENTS = Path("requirements.lock")
+COMPUTER = ("device", "precision", "torch", "processes", "compiled")  # the tags of a training's run that tell of it
 METRICS = ".json"  # what the names of files of metrics end in
 OVERRIDE = "CYCLEGAN_TRACKING_URI"  # by which code is told to keep its runs apart
 
@@ -61,20 +63,22 @@ def commit_of(root: Path, name: str) -> str:
     """
     if lineage.commits_named(root, name):
         return one_commit(root, name)
-    entry = tracking.read_entry(workspace_store(root), name)
+    store = workspace_store(root)
+    entry = tracking.read_entry(store, name)
     if entry is None:
         raise UserError(
-            f"there is no commit, branch, tag or experiment {name}, nor an MLflow run of this id in {workspace_store(root)}; "
+            f"there is no commit, branch, tag or experiment {name}, nor an MLflow run of this id in {store}; "
             f"`git log --all --oneline`, `dvc exp list --all` and `cyclegan runs --all` list what there is"
         )
     key = HistoricRun(entry).train_key
     holding = [commit for commit, recorded in results(root).items() if recorded == key]
+    brought = [commit for commit in changing(root, TRAIN_METRICS) if commit in holding]
     if not holding:
         raise UserError(
             f"no commit here holds the result of the run {entry.id} ({entry.name}); commit the {LOCK} and the metrics that "
             f"it made, `git fetch` what others committed, or name another run"
         )
-    return holding[-1]  # the first that held it
+    return (brought or holding)[-1]  # the oldest
 
 
 def reproduce(root: Path, commit: str, tell: Tell, *, pull: bool, keep: bool) -> Verdict:
@@ -95,6 +99,7 @@ def reproduce(root: Path, commit: str, tell: Tell, *, pull: bool, keep: bool) ->
     tell(f"reproducing {subject.short} {lineage.subject_line(root, commit)}")
     if lineage.revision(root).dirty and commit in lineage.commits_named(root, "HEAD"):
         tell("the workspace has edits that are not committed: they are no part of this commit, and left alone")
+    key = recorded_key(subject.tree.read(TRAIN_METRICS))
     pins = software.locked(subject.tree.read(REQUIREMENTS))
     other_software = software.differences(pins)
     tell(_about_software(pins, other_software))
@@ -109,13 +114,13 @@ def reproduce(root: Path, commit: str, tell: Tell, *, pull: bool, keep: bool) ->
         _plant_continued(place, store)
         _run(place, subject, stages)
         recorded, made = _recorded(subject, stages, place.cache), _made(place, subject, stages)
+        other_computer = _other_computer(place, store, key)
     verdict = compare(recorded, made, same_software=not other_software)
     text = lines(verdict)
     if verdict.word != "identical":
-        text.insert(-1, _likely(other_software))
+        text.insert(-1, _likely(verdict, other_software, other_computer))
     for line in text:
         tell(line)
-    key = recorded_key(subject.tree.read(TRAIN_METRICS))
     tell(log_reproduction(store, Record(commit, key, verdict, "\n".join(text), time.monotonic() - began, other_software)))
     return verdict
 
@@ -181,8 +186,9 @@ def _bring_data(place: Apart, subject: _Subject, tell: Tell, *, pull: bool) -> l
 
 
 def _bring_others(root: Path, place: Apart, subject: _Subject, stages: list[str]) -> None:
-    """Copy from the workspace what the stages depend on that git does not keep; refuse a lock that is not of this commit."""
-    for path in _changed(place, subject, stages):
+    """Copy from the workspace what the stages depend on that git does not keep; refuse a lock that is not the commit's."""
+    missing = _changed(place, subject, stages)
+    for path in missing:
         here = root / path
         recorded = next(subject.lock[stage].deps[path] for stage in stages if path in subject.lock[stage].deps)
         if not digests.is_on_disk(here, recorded):
@@ -191,8 +197,6 @@ def _bring_others(root: Path, place: Apart, subject: _Subject, stages: list[str]
                 f"({recorded}); bring it back to {here}"
             )
         _copy(here, place.folder / path)
-    still = _changed(place, subject, stages)
-    assert not still, still  # DVC and we make the same digests
 
 
 def _copy(source: Path, target: Path) -> None:
@@ -217,26 +221,29 @@ def _changed(place: Apart, subject: _Subject, stages: list[str]) -> list[str]:
         raise UserError(f"DVC cannot read the pipeline of {subject.short}: {said}") from None
     missing: list[str] = []
     lies: list[str] = []
-    for stage, entries in status.items():
-        for entry in entries:
-            kinds = entry if isinstance(entry, dict) else {"changed command": {}}
-            for kind, found in kinds.items():
-                if kind not in ("changed deps", "changed outs"):
-                    lies.append(f"{stage}: its command")
-                    continue
-                for path, what in found.items():
-                    if path in subject.tree.blobs or path in subject.tree.folders and what == "modified":
-                        about = ", ".join(what) if isinstance(what, dict) else path
-                        lies.append(f"{stage}: {about}")
-                    elif kind == "changed deps" and path not in subject.made:
-                        missing.append(path)
+    for stage, kind, path, what in _entries(status):
+        if kind not in ("changed deps", "changed outs"):
+            lies.append(f"the command of {stage}")
+        elif path in subject.tree.blobs or (path in subject.tree.folders and what == "modified"):
+            lies.append(f"{', '.join(what) if isinstance(what, dict) else path} ({stage})")
+        elif kind == "changed deps" and path not in subject.made:
+            missing.append(path)
     if lies:
         raise UserError(
             f"{LOCK} of {subject.short} is not of that commit's own files, so that there is nothing to compare with; "
-            f"`cyclegan verify {subject.short}` says more. Not as recorded: {'; '.join(lies[:5])}"
+            f"`cyclegan verify {subject.short}` says more. Not as recorded: {', '.join(lies[:5])}"
             f"{f' and {len(lies) - 5} more' if len(lies) > 5 else ''}"
         )
     return list(dict.fromkeys(missing))
+
+
+def _entries(status: Mapping[str, list[Any]]) -> Iterator[tuple[str, str, str, Any]]:
+    """What `dvc status` tells, one by one: the stage, the kind of change, the path, and what of it changed."""
+    for stage, entries in status.items():
+        for entry in entries:
+            for kind, found in (entry if isinstance(entry, dict) else {entry: {"": ""}}).items():
+                for path, what in found.items():
+                    yield stage, kind, path, what
 
 
 def _plant_continued(place: Apart, store: tracking.Store) -> None:
@@ -296,7 +303,25 @@ def _listing(folder: Path) -> dict[str, str]:
     return listed
 
 
-def _likely(others: list[str]) -> str:
-    if others:
-        return f"likely     packages that are not as locked: {'; '.join(others[:5])}{' ...' if len(others) > 5 else ''}"
-    return "likely     another kind of processor or device, or another number of threads, than computed what is recorded"
+def _other_computer(place: Apart, store: tracking.Store, key: str) -> list[str]:
+    """In what the computer of the recorded training and this one differ, as far as its run is here and says so."""
+    experiment = configuration.load(place.folder / PARAMS).tracking.experiment
+    again = tracking.Store(place.store, experiment, None, f"{place.database}.lock")
+    try:
+        there, here = the_run(runs_of_key(store, key)), the_run(runs_of_key(again, key))
+    except tracking.AwayError:
+        return []
+    if there is None or here is None:
+        return []
+    pairs = [(name, there.entry.tags.get(name), here.entry.tags.get(name)) for name in COMPUTER]
+    return [f"{name} {before} then, {now} now" for name, before, now in pairs if before and now and before != now]
+
+
+def _likely(verdict: Verdict, software_differs: list[str], computer_differs: list[str]) -> str:
+    """The likely reason why a result is another one."""
+    known = [*computer_differs, *software_differs]
+    if known:
+        return f"likely reason: {'; '.join(known[:5])}{' ...' if len(known) > 5 else ''}"
+    if verdict.reason:
+        return f"likely reason: {verdict.reason}"
+    return "likely reason: another kind of processor, or another number of threads, than computed what is recorded"

@@ -100,8 +100,8 @@ def compare(recorded: Result, made: Result, *, same_software: bool) -> Verdict:
     values = tuple(_other_values(recorded.metrics, made.metrics))
     unexplained = outs and not values and same_software
     reason = (
-        "every number is exactly as recorded, and so are the packages, but not these bytes: roundings would have shown in "
-        "the numbers, so that dvc.lock does not record this result"
+        "every number and every package is exactly as recorded, these bytes are not; other roundings would have shown in "
+        "the numbers, so that dvc.lock hardly records this result"
         if unexplained
         else ""
     )
@@ -201,4 +201,4 @@ def _sentence(verdict: Verdict) -> str:
         return f"identical within tolerance: {counts}; values are off by at most {100 * farthest:.2g} % ({allowed})"
     first = verdict.other_outs[0] if verdict.other_outs else None
     where = f"; the first that is not: {first.path} of the stage {first.stage}" if first else ""
-    return f"different: {counts}{where}{f'; {verdict.reason}' if verdict.reason else ''}"
+    return f"different: {counts}{where}"
