@@ -10,6 +10,7 @@ from cyclegan import __version__
 from cyclegan.errors import UserError
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help="Unpaired image-to-image translation.")
+NOT_SATISFIED = {"false": 1, "doubt": 3, "missing": 3}  # 2 is typer's own, for a wrong command line
 preset = typer.Typer(no_args_is_help=True, help="Named settings for params.yaml, such as those of the paper.")
 app.add_typer(preset, name="preset")
 
@@ -268,6 +269,50 @@ def reproduce(
         raise typer.Exit(130) from None
     if verdict.word == "different":
         raise typer.Exit(1)
+
+
+@app.command()
+def runs(
+    run: Annotated[
+        str | None, typer.Argument(metavar="RUN", help="A run's id, or its start: which commits hold it?")
+    ] = None,
+    rev: Annotated[str | None, typer.Option(help="A commit, branch, tag or experiment; without it, HEAD.")] = None,
+    everything: Annotated[bool, typer.Option("--all", help="Every run, and every result without one.")] = False,
+) -> None:
+    """List the MLflow runs that belong to a commit, or the commits that hold the result of a run."""
+    if sum([run is not None, rev is not None, everything]) > 1:
+        raise typer.BadParameter("give one of RUN, --rev and --all")
+    from cyclegan import lineage
+    from cyclegan.history import listing, screen
+
+    root = lineage.project_root()
+    try:
+        if run is not None:
+            found = listing.of_run(root, run)
+        else:
+            found = listing.of_all(root) if everything else listing.of_revision(root, rev or "HEAD")
+        screen.show_listing(found.lines, found.notes)
+    except UserError as error:
+        _fail(str(error))
+
+
+@app.command()
+def verify(rev: Annotated[str, typer.Argument(help="A commit, branch, tag or experiment.")] = "HEAD") -> None:
+    """Say whether a commit's record is true, and whether its run, artifacts and outs are there; computes nothing anew.
+
+    Exit status: 0 all is true and there; 1 something is false, or cannot be read; 3 something is in doubt or missing.
+    """
+    from cyclegan import lineage
+    from cyclegan.history import commits, screen, verification
+
+    root = lineage.project_root()
+    try:
+        commit = commits.one_commit(root, rev)
+        kind = screen.show_findings(f"{rev} is {commit}", verification.verify(root, commit))
+    except UserError as error:
+        _fail(str(error))
+    if kind != "ok":
+        raise typer.Exit(NOT_SATISFIED[kind])
 
 
 @app.command()

@@ -4,13 +4,16 @@ from dataclasses import replace
 
 import pytest
 
-from cyclegan.history.agreement import ABSOLUTE, RELATIVE, Leaf, Result, compare, leaves, lines
+from cyclegan.history.agreement import LOSSES, SCORES, Leaf, Result, Tolerance, compare, leaves, lines
 
 TRAIN, EVALUATE = "metrics/train.json", "metrics/evaluate.json"
 RECORDED = Result(
     outs={"train": {"models/trained": "a.dir", TRAIN: "b"}, "evaluate": {EVALUATE: "c"}},
     files={"models/trained": {"G_AB": "1", "G_BA": "2"}},
-    metrics={TRAIN: {"steps": 12, "loss": 2.0, "best.weights": "ema", "psnr": None}, EVALUATE: {"kid": 0.5}},
+    metrics={
+        TRAIN: {"steps": 12, "score": 2.0, "best.weights": "ema", "weights": "best", "psnr": None},
+        EVALUATE: {"kid": 0.5},
+    },
 )
 
 
@@ -28,23 +31,46 @@ def changed(file: str, name: str, value: Leaf) -> Result:
 def test_the_same_is_identical() -> None:
     verdict = compare(RECORDED, RECORDED, same_software=True)
     assert verdict.word == "identical"
-    assert (verdict.outs, verdict.values) == (3, 5)
-    assert lines(verdict) == ["identical: all 3 outs and all 5 values are as recorded"]
+    assert (verdict.outs, verdict.values) == (3, 6)
+    assert lines(verdict) == ["identical: all 3 outs and all 6 values are as recorded"]
 
 
-def test_a_decimal_may_be_off_by_what_roundings_do_and_no_more() -> None:
-    at_most = ABSOLUTE / (1 - RELATIVE) + 2.0 / (1 - RELATIVE)  # where |made - 2| = ABSOLUTE + RELATIVE * made
-    within = compare(RECORDED, changed(TRAIN, "loss", at_most - 1e-6), same_software=True)
-    beyond = compare(RECORDED, changed(TRAIN, "loss", at_most + 1e-6), same_software=True)
+@pytest.mark.parametrize(("name", "allowed"), [("score", SCORES), ("loss.D_A", LOSSES)])
+def test_a_decimal_may_be_off_by_what_roundings_do_and_no_more(name: str, allowed: Tolerance) -> None:
+    recorded = replace(RECORDED, metrics={TRAIN: {name: 2.0}})
+    at_most = (2.0 + allowed.absolute) / (1 - allowed.relative)  # where |made - 2| = absolute + relative * made
+    within, beyond = (
+        compare(recorded, replace(recorded, metrics={TRAIN: {name: at_most + change}}), same_software=True)
+        for change in (-1e-6, 1e-6)
+    )
     assert (within.word, beyond.word) == ("identical within tolerance", "different")
     assert within.other_values[0].relative == pytest.approx(1 - 2 / at_most, abs=1e-5)
-    assert "at most 11 %" in lines(within)[-1]
-    assert "beyond tolerance" in lines(beyond)[1]
+    assert "beyond tolerance" in lines(beyond)[0]
+
+
+def test_the_sentence_says_how_far_scores_are_off() -> None:
+    said = lines(compare(RECORDED, changed(EVALUATE, "kid", 0.55), same_software=True))
+    assert said[-1] == (
+        "identical within tolerance: 2 of 3 outs and 5 of 6 values are as recorded; scores are off by at most 9.1 % "
+        "(15 % + 0.02 allowed, 50 % + 0.1 of losses)"
+    )
+
+
+def test_another_validation_may_have_been_the_best_of_near_ties() -> None:
+    assert compare(RECORDED, changed(TRAIN, "best.weights", "raw"), same_software=True).word == "identical within tolerance"
 
 
 @pytest.mark.parametrize(
     ("name", "value"),
-    [("steps", 13), ("steps", 12.0), ("best.weights", "raw"), ("psnr", 1.0), ("new", 1.0), ("loss", "2.0")],
+    [
+        ("steps", 13),
+        ("steps", 12.0),
+        ("weights", "ema"),
+        ("psnr", 1.0),
+        ("new", 1.0),
+        ("score", "2.0"),
+        ("best.weights", None),
+    ],
 )
 def test_what_is_no_decimal_must_be_as_it_was(name: str, value: Leaf) -> None:
     assert compare(RECORDED, changed(TRAIN, name, value), same_software=False).word == "different"
@@ -73,7 +99,7 @@ def test_the_first_that_differs_is_the_first_in_the_pipeline() -> None:
     verdict = compare(RECORDED, made, same_software=True)
     assert [out.path for out in verdict.other_outs] == ["models/trained", EVALUATE]
     assert lines(verdict)[-1] == (
-        "different: 1 of 3 outs and 4 of 5 values are as recorded; the first that is not: models/trained of the stage train"
+        "different: 1 of 3 outs and 5 of 6 values are as recorded; the first that is not: models/trained of the stage train"
     )
 
 

@@ -1,17 +1,23 @@
 """What DVC keeps of outs: whether all of an out is there, and what its files say, without a checkout."""
 
+import hashlib
 import json
+import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from cyclegan.errors import UserError
-from cyclegan.history.lock import Recorded
+from cyclegan.history.lock import LockedStage, Recorded, read_yaml
 
 OBJECTS = Path("files/md5")  # in a cache, and in a remote
+CACHE = Path(".dvc/cache")  # of a project, unless its configuration names another
+REMOTE = re.compile(r"remote\.(.+)\.url")
+RUNS = "runs"  # in a cache: what came out of every run of a stage
+SIZES = ("size", "nfiles")
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,23 @@ class Storage:
     remotes: dict[str, Objects]
     away: list[str]
 
+    def records(self, stage: LockedStage) -> list[dict[str, str]]:
+        """What DVC's run-cache says came out of this very command, with these dependencies and parameters: digests by path.
+
+        Several times where it was run several times with different outcomes; none where it was not run here, or where
+        DVC keeps its records under other names than the versions that this was written for.
+        """
+        inputs = {name: value for name, value in stage.raw.items() if name != "outs"} | {"outs": list(stage.outs)}
+        name = hashlib.sha256(json.dumps(_without_sizes(inputs), sort_keys=True).encode()).hexdigest()
+        found: list[dict[str, str]] = []
+        for file in sorted((self.cache.folder / RUNS / name[:2] / name).glob("*")):
+            try:
+                outs = read_yaml(file.read_bytes(), str(file))["outs"]
+                found.append({str(out["path"]): str(out["md5"]) for out in outs})
+            except (UserError, OSError, KeyError, TypeError):  # cut short while it was written
+                continue
+        return found
+
     def lacking(self, out: Recorded) -> list[Recorded]:
         """What of an out the cache lacks: the file, or files of the folder; the folder itself where its list is missing."""
         if not out.is_folder:
@@ -93,29 +116,34 @@ def storage_of(root: Path) -> Storage:
     """The cache and the remotes of a project, as DVC's configuration of any level says.
 
     Raises:
-        UserError: no DVC project.
+        UserError: the configuration cannot be read.
     """
-    folder = _dvc(root, "cache", "dir").strip()
+    cache = root / CACHE
     remotes: dict[str, Objects] = {}
     away: list[str] = []
-    for name, url in _remotes(_dvc(root, "remote", "list")):
-        place = Path(url.removeprefix("file://"))
-        if "://" in url.removeprefix("file://"):
-            away.append(name)
-        else:  # DVC prints a path as seen from the current folder
-            remotes[name] = Objects(root / place)
-    return Storage(Objects(root / folder), remotes, away)
+    for name, value in _configuration(root).items():
+        if name == "cache.dir":
+            cache = root / value
+        elif match := REMOTE.fullmatch(name):
+            place = value.removeprefix("file://")
+            if "://" in place:
+                away.append(match[1])
+            else:
+                remotes[match[1]] = Objects(root / place)
+    return Storage(Objects(cache), remotes, away)
 
 
-def _remotes(listed: str) -> Iterator[tuple[str, str]]:
-    for line in listed.splitlines():
-        name, _, url = line.removesuffix("(default)").strip().partition("\t")
-        yield name.strip(), url.strip()
-
-
-def _dvc(root: Path, *arguments: str) -> str:
-    done = subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=root, capture_output=True, text=True, check=False)
+def _configuration(root: Path) -> dict[str, str]:
+    """With whole paths, wherever they were written relative to."""
+    command = [sys.executable, "-m", "dvc", "config", "--list"]
+    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = next((line for line in done.stderr.splitlines() if line), "it says nothing")
-        raise UserError(f"`dvc {' '.join(arguments)}` in {root}: {said}; run in a clone of the project, or `dvc init`")
-    return done.stdout
+        raise UserError(f"`dvc config --list` in {root}: {said}; mend .dvc/config")
+    return dict(line.split("=", 1) for line in done.stdout.splitlines() if "=" in line)
+
+
+def _without_sizes(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: _without_sizes(each) for name, each in value.items() if name not in SIZES}
+    return [_without_sizes(each) for each in value] if isinstance(value, list) else value

@@ -50,6 +50,11 @@ def changing(root: Path, path: Path) -> list[str]:
     return (_git(root, "rev-list", "--all", "--", path.as_posix()) or "").split()
 
 
+def last_change(root: Path, commit: str, path: Path) -> str | None:
+    """The commit that gave a file the content that it has in `commit`; None where it has none."""
+    return _git(root, "log", "-1", "--format=%H", commit, "--", path.as_posix()) or None
+
+
 def names_by_commit(root: Path) -> dict[str, list[str]]:
     """The branches, tags and experiments, as "branch main", by the commit that each of them ends at."""
     lines = _git(root, "for-each-ref", "--format=%(objectname) %(*objectname) %(refname)") or ""

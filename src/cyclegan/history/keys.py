@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from posixpath import normpath
 from typing import Any
 
 from cyclegan.errors import UserError
@@ -126,7 +127,7 @@ def _first_weights(tree: Tree) -> list[str]:
     """The folder that train.init_from names; none in commits that are older than it."""
     try:
         params: Any = read_yaml(tree.read(PARAMS) or b"", PARAMS.as_posix())
-        return [str(params["train"]["init_from"]).rstrip("/")]
+        return [normpath(str(params["train"]["init_from"]))]
     except (UserError, KeyError, TypeError):  # where params.yaml is wrong, the commit's own code says how
         return []
 

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from posixpath import normpath
 from typing import Any
 
 from cyclegan.errors import UserError
@@ -38,8 +39,13 @@ class Recorded:
 
 @dataclass(frozen=True)
 class LockedStage:
-    """A stage as recorded; dependencies and outs by their paths, parameters by file and dotted name."""
+    """A stage as recorded; dependencies and outs by their paths, parameters by file and dotted name.
 
+    Attributes:
+        raw: the same, as it stands in the file.
+    """
+
+    raw: dict[str, Any]
     cmd: str
     deps: dict[str, Recorded]
     params: dict[str, dict[str, Any]]
@@ -79,6 +85,7 @@ def read_yaml(data: bytes, name: str) -> Any:
 def _stage(entry: dict[str, Any]) -> LockedStage:
     deps, outs = ([_recorded(each) for each in entry.get(kind) or []] for kind in ("deps", "outs"))
     return LockedStage(
+        entry,
         str(entry["cmd"]),
         {each.path: each for each in deps},
         {file: dict(values) for file, values in (entry.get("params") or {}).items()},
@@ -89,5 +96,8 @@ def _stage(entry: dict[str, Any]) -> LockedStage:
 def _recorded(entry: dict[str, Any]) -> Recorded:
     size, nfiles = entry.get("size"), entry.get("nfiles")
     return Recorded(
-        str(entry["path"]), str(entry["md5"]), None if size is None else int(size), None if nfiles is None else int(nfiles)
+        normpath(str(entry["path"])),
+        str(entry["md5"]),
+        None if size is None else int(size),
+        None if nfiles is None else int(nfiles),
     )

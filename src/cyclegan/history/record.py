@@ -8,9 +8,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from cyclegan import tracking
+from cyclegan.history.agreement import Verdict
 from cyclegan.history.commits import SHORT
 from cyclegan.history.runs import COMMIT, REPRODUCES
-from cyclegan.history.agreement import Verdict
 
 NOTE = "mlflow.note.content"
 

@@ -18,6 +18,7 @@ from cyclegan import config as configuration
 from cyclegan import lineage, tracking
 from cyclegan.errors import UserError
 from cyclegan.history import digests, software
+from cyclegan.history.agreement import Result, Verdict, compare, leaves, lines
 from cyclegan.history.apart import Apart, apart
 from cyclegan.history.cache import Objects
 from cyclegan.history.commits import SHORT, Tree, changing, one_commit, tree_of
@@ -25,7 +26,6 @@ from cyclegan.history.keys import TRAIN_METRICS, recorded_key
 from cyclegan.history.lock import LOCK, PARAMS, LockedStage, read_lock
 from cyclegan.history.record import Record, log_reproduction, plant_run
 from cyclegan.history.runs import HistoricRun, results, runs_of_key, the_run, workspace_store
-from cyclegan.history.agreement import Result, Verdict, compare, leaves, lines
 
 REQUIREMENTS = Path("requirements.lock")
 COMPUTER = ("device", "precision", "torch", "processes", "compiled")  # the tags of a training's run that tell of it

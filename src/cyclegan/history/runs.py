@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from cyclegan import config, lineage, tracking
+from cyclegan import config, tracking
 from cyclegan.history.commits import changing, file_of_each, names_by_commit
 from cyclegan.history.keys import TRAIN_METRICS, Key, recorded_key
-from cyclegan.history.lock import PARAMS
+from cyclegan.history.lock import LOCK, PARAMS
 
 REPRODUCES = "reproduces"  # the tag of a run that made a result again: the train key of the result
 COMMIT, BRANCH = "mlflow.source.git.commit", "mlflow.source.git.branch"
@@ -84,6 +84,15 @@ def runs_of_key(store: tracking.Store, key: str) -> list[HistoricRun]:
     return sorted(of_key, key=lambda run: (order.index(run.kind), -run.entry.started))
 
 
+def list_all(store: tracking.Store) -> list[HistoricRun]:
+    """Every run of the experiment, newest first.
+
+    Raises:
+        AwayError: the store cannot be reached or used.
+    """
+    return [HistoricRun(entry) for entry in tracking.list_runs(store, {})]
+
+
 def the_run(runs: list[HistoricRun]) -> HistoricRun | None:
     """Of the runs of a key the one to show for its result: a finished training, else the newest of what there is.
 
@@ -93,13 +102,36 @@ def the_run(runs: list[HistoricRun]) -> HistoricRun | None:
     return next((run for run in own if run.entry.state == "FINISHED"), own[0] if own else None)
 
 
-def results(root: Path) -> dict[str, str]:
-    """The commits of any branch, tag or experiment that brought a result, newest first, with the train key it has."""
-    commits = [*changing(root, TRAIN_METRICS), *names_by_commit(root)]
-    found = file_of_each(root, list(dict.fromkeys(commits)), TRAIN_METRICS)
-    return {commit: key for commit, data in found.items() if (key := recorded_key(data))}
+@dataclass(frozen=True)
+class Results:
+    """Where the results of trainings are.
+
+    Attributes:
+        commits: those that brought a result, of any branch, tag or experiment, newest first, by its train key.
+        names: the branches, tags and experiments at whose end a result is, by its train key.
+    """
+
+    commits: dict[str, list[str]]
+    names: dict[str, list[str]]
 
 
-def hidden_edits(root: Path, run: HistoricRun, commit: str, key: Key) -> bool:
-    """Whether a run was started with uncommitted edits, which this commit, made afterwards, holds: its key is the same."""
-    return bool(run.dirty) and key.computed == run.train_key and lineage.full_hash(root, run.commit) != commit
+def results(root: Path) -> Results:
+    """All that git has."""
+    ends = names_by_commit(root)
+    brought = changing(root, LOCK)
+    keys = {
+        commit: recorded_key(data)
+        for commit, data in file_of_each(root, list(dict.fromkeys([*brought, *ends])), TRAIN_METRICS).items()
+    }
+    found = Results({}, {})
+    for commit, key in keys.items():
+        if key and commit in brought:
+            found.commits.setdefault(key, []).append(commit)
+        if key and commit in ends:
+            found.names.setdefault(key, []).extend(ends[commit])
+    return found
+
+
+def holds_edits_of(commit: str, key: Key, run: HistoricRun) -> bool:
+    """Whether a commit, made afterwards, holds the uncommitted edits that a run was started with: its key is the same."""
+    return bool(run.dirty) and key.computed == run.train_key and run.commit != commit

@@ -5,11 +5,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import torch
-
-from cyclegan import randomness
-from cyclegan.models.networks import any_size
-from cyclegan.models.weights import load_generator
 from cyclegan.tracking.store import Connection
 
 if TYPE_CHECKING:
@@ -34,9 +29,14 @@ def log_generator(to: Connection, folder: Path, record: str, example_side: int) 
         example_side: side in px of the pictures that serve as its input example.
     """
     import mlflow.pytorch
+    import torch  # here, so that who only reads runs need not wait for it
     from mlflow.entities import LoggedModelOutput, Metric
     from mlflow.models import Model, ModelSignature
     from mlflow.types import Schema, TensorSpec
+
+    from cyclegan import randomness
+    from cyclegan.models.networks import any_size
+    from cyclegan.models.weights import load_generator
 
     network, spec = load_generator(folder, torch.device("cpu"))
     client, run_id, experiment_id = to.client, to.run_id, to.experiment_id

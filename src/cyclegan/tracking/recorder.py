@@ -5,16 +5,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from PIL import Image
 
-from cyclegan import images
 from cyclegan.errors import UserError
 from cyclegan.tracking.outbox import FOLDER, BusyError, Outbox
 from cyclegan.tracking.sender import Sender
 from cyclegan.tracking.store import Store
 from cyclegan.tracking.system import SystemMonitor
+
+if TYPE_CHECKING:
+    from cyclegan import images  # for a name of a type: who only reads runs need not wait for torch
 
 WAIT_SECONDS = 60.0  # for another process that sends what an interrupted training left
 
@@ -65,7 +68,7 @@ class TrainingRecorder(Recorder):
         """Add a point to curves that go together, the first of them one of `sender.CURVES`; a repeated step counts once."""
         self.outbox.add("curve", values=dict(values), step=step)
 
-    def samples(self, step: int, grids: Mapping[str, images.Pixels]) -> None:
+    def samples(self, step: int, grids: Mapping[str, "images.Pixels"]) -> None:
         """Log grids by name, uint8 [H, W, 3], so that the UI steps through them."""
         self.outbox.attach("samples", {f"{name}.png": _png(grid) for name, grid in grids.items()}, step=step)
 
@@ -162,7 +165,7 @@ def _lost(outbox: Outbox) -> UserError:
     )
 
 
-def _png(grid: images.Pixels) -> bytes:
+def _png(grid: "images.Pixels") -> bytes:
     buffer = io.BytesIO()
     Image.fromarray(grid).save(buffer, "PNG")
     return buffer.getvalue()
