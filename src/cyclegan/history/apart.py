@@ -1,7 +1,6 @@
 """A commit in a folder of its own, whose work leaves nothing behind in git, DVC, MLflow or checkpoints of the user's."""
 
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -14,6 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from cyclegan.errors import UserError
+from cyclegan.history.cache import CACHE, configuration
 from cyclegan.pipeline import paths
 
 END_SECONDS = 30.0  # how long what is interrupted may take to end; a training writes a checkpoint
@@ -21,7 +21,6 @@ END_SECONDS = 30.0  # how long what is interrupted may take to end; a training w
 FOREIGN = ("DVC_EXP_", "DVC_ROOT", "DVC_STAGE", "DVC_STUDIO_", "GIT_", "MLFLOW_")
 REFERENCES = ("refs/heads", "refs/tags", "refs/exps", "refs/remotes")
 QUIET_GIT = ("git", "-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false")
-OPTION = re.compile(r"(\w+)\.(?:(.+)\.)?(\w+)=(.*)")  # remote.NAME.url=ADDRESS, as `dvc config --list` prints it
 
 
 @dataclass(frozen=True)
@@ -195,31 +194,22 @@ def _share_cache(root: Path, folder: Path) -> Path:
     """Let the folder use the cache and the remotes that the workspace uses now, as copies; returns the cache.
 
     Raises:
-        UserError: DVC does not know the workspace.
+        UserError: no project of DVC, or its configuration cannot be read.
     """
-    told = subprocess.run(
-        [sys.executable, "-m", "dvc", "config", "--list"],
-        cwd=root,
-        env={name: value for name, value in os.environ.items() if not name.startswith(FOREIGN)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    if told.returncode != 0 or not (root / ".dvc").is_dir():
-        raise UserError(f"{root} is no project of DVC: {told.stderr.strip() or 'no .dvc'}; run in a clone of the project")
-    options = [match.groups() for match in map(OPTION.fullmatch, told.stdout.splitlines()) if match]
-    cache = Path(next((value for section, _, key, value in reversed(options) if (section, key) == ("cache", "dir")), ""))
-    cache = cache if cache.is_absolute() else root / ".dvc/cache"
+    if not (root / ".dvc").is_dir():
+        raise UserError(f"{root} is no project of DVC (no .dvc); run in a clone of the project")
+    known = configuration(root)
+    cache = root / known.get("cache.dir", CACHE)
     sections: dict[str, dict[str, str]] = {"cache": {"dir": str(cache), "type": "copy"}}
-    for section, name, key, value in options:  # their relative paths are told as absolute ones
-        if section == "remote" and name:
-            sections.setdefault(f"'remote \"{name}\"'", {})[key] = value
-        elif (section, key) == ("core", "remote"):
-            sections["core"] = {key: value}
-    lines = [
-        f"[{title}]\n" + "".join(f"    {key} = {value}\n" for key, value in entries.items())
-        for title, entries in sections.items()
-    ]
+    for name, value in known.items():
+        section, _, option = name.partition(".")
+        remote, _, key = option.rpartition(".")
+        if section == "remote" and remote:
+            sections.setdefault(f"'remote \"{remote}\"'", {})[key] = value
+        elif name == "core.remote":
+            sections["core"] = {"remote": value}
+    entries = {title: "".join(f"    {key} = {value}\n" for key, value in each.items()) for title, each in sections.items()}
     (folder / ".dvc").mkdir(exist_ok=True)
-    (folder / ".dvc/config.local").write_text("".join(lines), encoding="utf-8")
+    text = "".join(f"[{title}]\n{lines}" for title, lines in entries.items())
+    (folder / ".dvc/config.local").write_text(text, encoding="utf-8")
     return cache
