@@ -12,9 +12,6 @@ from graphlib import TopologicalSorter
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from cyclegan import config as configuration
 from cyclegan import lineage, tracking
 from cyclegan.errors import UserError
 from cyclegan.history import digests, software
@@ -23,7 +20,7 @@ from cyclegan.history.apart import Apart, apart
 from cyclegan.history.cache import Objects
 from cyclegan.history.commits import SHORT, Tree, changing, one_commit, tree_of
 from cyclegan.history.keys import TRAIN_METRICS, recorded_key
-from cyclegan.history.lock import LOCK, PARAMS, LockedStage, read_lock
+from cyclegan.history.lock import LOCK, PARAMS, LockedStage, read_lock, read_yaml
 from cyclegan.history.record import Record, log_reproduction, plant_run
 from cyclegan.history.runs import HistoricRun, results, runs_of_key, the_run, workspace_store
 
@@ -95,7 +92,7 @@ def reproduce(root: Path, commit: str, tell: Tell, *, pull: bool, keep: bool) ->
         UserError: the commit recorded nothing, or nothing of its own; what it depends on is not to be had; its pipeline
             fails.
     """
-    subject = _subject(root, commit)
+    subject, store = _subject(root, commit), workspace_store(root)
     tell(f"reproducing {subject.short} {lineage.subject_line(root, commit)}")
     if lineage.revision(root).dirty and commit in lineage.commits_named(root, "HEAD"):
         tell("the workspace has edits that are not committed: they are no part of this commit, and left alone")
@@ -110,7 +107,6 @@ def reproduce(root: Path, commit: str, tell: Tell, *, pull: bool, keep: bool) ->
         _keep_runs_apart(place, subject)
         stages = _bring_data(place, subject, tell, pull=pull)
         _bring_others(root, place, subject, stages)
-        store = workspace_store(root)
         _plant_continued(place, store)
         _run(place, subject, stages)
         recorded, made = _recorded(subject, stages, place.cache), _made(place, subject, stages)
@@ -135,7 +131,7 @@ def _subject(root: Path, commit: str) -> _Subject:
         )
     lock = read_lock(data, f"{LOCK} of {commit[:SHORT]}")
     maker = {path: stage for stage, about in lock.items() for path in about.outs}
-    before = {stage: {maker[path] for path in about.deps if path in maker} for stage, about in lock.items()}
+    before = {stage: sorted({maker[path] for path in about.deps if path in maker}) for stage, about in lock.items()}
     return _Subject(commit, tree, lock, list(TopologicalSorter(before).static_order()))
 
 
@@ -160,8 +156,7 @@ def processor() -> str:
 
 def _keep_runs_apart(place: Apart, subject: _Subject) -> None:
     """The stages' own runs must go to the store that is thrown away, whatever params.yaml of the commit says."""
-    params = yaml.safe_load((place.folder / PARAMS).read_bytes())
-    uri = (params.get("tracking") or {}).get("uri") if isinstance(params, dict) else None
+    uri = _param(place, "tracking", "uri")
     code = "".join(file.read_text(encoding="utf-8") for file in (place.folder / "src").glob("**/tracking/**/*.py"))
     if uri is not None and OVERRIDE not in code:
         raise UserError(
@@ -171,10 +166,24 @@ def _keep_runs_apart(place: Apart, subject: _Subject) -> None:
         )
 
 
+def _param(place: Apart, section: str, key: str) -> object:
+    """A value of the commit's params.yaml, which may not be what params.yaml is today; None where it has none."""
+    try:
+        value: object = read_yaml((place.folder / PARAMS).read_bytes(), str(PARAMS))[section][key]
+    except (KeyError, TypeError):
+        return None
+    return value
+
+
 def _bring_data(place: Apart, subject: _Subject, tell: Tell, *, pull: bool) -> list[str]:
     """Restore what the first stages made; returns the stages that are to run, all of them where that cannot be had."""
     made = subject.made
     first = [stage for stage in subject.order if not made & subject.lock[stage].deps.keys()]
+    if len(first) == len(subject.order):
+        raise UserError(
+            f"{LOCK} of {subject.short} records pictures alone ({', '.join(first)}), and no stage that makes something of "
+            f"them; name a commit that was made after `dvc repro`"
+        )
     wanted = [path for stage in first for path in subject.lock[stage].outs]
     done = place.dvc("pull" if pull else "checkout", "--force", *wanted)
     if done.returncode == 0 and all((place.folder / path).exists() for path in wanted):
@@ -224,7 +233,7 @@ def _changed(place: Apart, subject: _Subject, stages: list[str]) -> list[str]:
     for stage, kind, path, what in _entries(status):
         if kind not in ("changed deps", "changed outs"):
             lies.append(f"the command of {stage}")
-        elif path in subject.tree.blobs or (path in subject.tree.folders and what == "modified"):
+        elif path in subject.tree.blobs or (path in subject.tree.folders and path.startswith(lineage.CODE)):
             lies.append(f"{', '.join(what) if isinstance(what, dict) else path} ({stage})")
         elif kind == "changed deps" and path not in subject.made:
             missing.append(path)
@@ -248,8 +257,7 @@ def _entries(status: Mapping[str, list[Any]]) -> Iterator[tuple[str, str, str, A
 
 def _plant_continued(place: Apart, store: tracking.Store) -> None:
     """A training that continues another one by its run's id looks for that run in the store that it is given."""
-    params = yaml.safe_load((place.folder / PARAMS).read_bytes())
-    wanted = str((params.get("train") or {}).get("continue_from"))
+    wanted = str(_param(place, "train", "continue_from"))
     tags = tracking.run_tags(store, wanted) if tracking.RUN_ID.fullmatch(wanted) else None
     if tags is not None:
         plant_run(place.database, wanted, tags)
@@ -305,8 +313,7 @@ def _listing(folder: Path) -> dict[str, str]:
 
 def _other_computer(place: Apart, store: tracking.Store, key: str) -> list[str]:
     """In what the computer of the recorded training and this one differ, as far as its run is here and says so."""
-    experiment = configuration.load(place.folder / PARAMS).tracking.experiment
-    again = tracking.Store(place.store, experiment, None, f"{place.database}.lock")
+    again = tracking.Store(place.store, str(_param(place, "tracking", "experiment")), None, f"{place.database}.lock")
     try:
         there, here = the_run(runs_of_key(store, key)), the_run(runs_of_key(again, key))
     except tracking.AwayError:
