@@ -1,6 +1,7 @@
 """A project of DVC whose pipeline takes a moment, for tests of what is done with pipelines and not in them."""
 
 import shutil
+from importlib import metadata
 from pathlib import Path
 
 from project import ROOT, TINY, git_commit, run, set_params
@@ -65,6 +66,7 @@ def make(project: Path, database: Path) -> str:
     shutil.copy(ROOT / "params.yaml", project)
     shutil.copy(database, project / "mlflow.db")
     set_params(project, TINY)
+    (project / "requirements.lock").write_text(f"pyyaml=={metadata.version('pyyaml')}\n")
     (project / ".gitignore").write_text(IGNORED)
     (project / "dvc.yaml").write_text(PIPELINE)
     (project / "weights/first").write_text("brought by hand")  # which git does not keep

@@ -111,7 +111,7 @@ def reproduce(root: Path, commit: str, tell: Tell, *, pull: bool, keep: bool) ->
         _run(place, subject, stages)
         recorded, made = _recorded(subject, stages, place.cache), _made(place, subject, stages)
         other_computer = _other_computer(place, store, key)
-    verdict = compare(recorded, made, same_software=not other_software)
+    verdict = compare(recorded, made, same_software=bool(pins) and not other_software)
     text = lines(verdict)
     if verdict.word != "identical":
         text.insert(-1, _likely(verdict, other_software, other_computer))
