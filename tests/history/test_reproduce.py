@@ -58,7 +58,7 @@ def processes_in(folder: str) -> list[str]:
     found = []
     for place in Path("/proc").glob("[0-9]*/cwd"):
         with suppress(OSError):
-            found += [str(place)] if os.readlink(place).startswith(folder) else []
+            found += [str(place)] if str(place.readlink()).startswith(folder) else []
     return found
 
 
@@ -188,7 +188,7 @@ def test_an_interruption_ends_all_and_leaves_nothing(
         ["cyclegan", "reproduce", "HEAD"], cwd=project, env=surroundings, stderr=subprocess.PIPE, text=True
     ) as process:
         end = time.monotonic() + PATIENCE_SECONDS
-        while not here.exists():
+        while not (here.exists() and here.read_text()):
             assert process.poll() is None
             assert time.monotonic() < end
             time.sleep(0.05)
