@@ -202,6 +202,16 @@ def test_every_other_result_is_too(inside: History, name: str) -> None:
     assert_made_again(inside, name)
 
 
+@pytest.mark.complete
+def test_a_training_that_continued_another_by_its_run_is_too(inside: History) -> None:
+    """Its reproduction logs into a store of its own, in which that run must be found all the same."""
+    run(inside.root, "git", "checkout", "-q", "-b", "continued", inside.others["notes"])
+    set_params(inside.root, {"train.continue_from": inside.runs["params"], "schedule.n_epochs": 2})
+    inside.train("continued")
+    run(inside.root, "git", "checkout", "-q", "main")
+    assert_made_again(inside, "continued")
+
+
 def assert_made_again(past: History, name: str) -> None:
     """Reproduce a result, while the checkpoints of its training still lie in the workspace."""
     checkpoints = {file: file.read_bytes() for file in (past.root / ".checkpoints").rglob("*") if file.is_file()}
