@@ -65,6 +65,15 @@ def test_a_server_is_used_as_it_is_named(tmp_path: Path, uri: str) -> None:
     assert found.artifacts == (None if uri.startswith("http") else str(tmp_path / "mlartifacts"))
 
 
+def test_a_reproduction_keeps_its_runs_apart_whatever_params_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://environment")
+    monkeypatch.setenv("CYCLEGAN_TRACKING_URI", "sqlite:////apart/mlflow.db")
+    assert store_in(tmp_path, uri="http://params").uri == "sqlite:////apart/mlflow.db"
+    monkeypatch.setenv("CYCLEGAN_TRACKING_URI", "nowhere")
+    with pytest.raises(UserError, match="^the environment variable CYCLEGAN_TRACKING_URI is nowhere"):
+        store_in(tmp_path, uri="http://params")
+
+
 def test_params_come_before_the_environment_and_that_before_the_file_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
