@@ -44,15 +44,15 @@ def test_a_decimal_may_be_off_by_what_roundings_do_and_no_more(name: str, allowe
         for change in (-1e-6, 1e-6)
     )
     assert (within.word, beyond.word) == ("identical within tolerance", "different")
-    assert within.other_values[0].relative == pytest.approx(1 - 2 / at_most, abs=1e-5)
-    assert "beyond tolerance" in lines(beyond)[0]
+    assert within.other_values[0].share == pytest.approx(1, abs=1e-5)
+    assert f"the value farthest off: {TRAIN}: {name} 2.0 -> " in lines(beyond)[-1]
 
 
 def test_the_sentence_says_how_far_scores_are_off() -> None:
     said = lines(compare(RECORDED, changed(EVALUATE, "kid", 0.55), same_software=True))
     assert said[-1] == (
-        "identical within tolerance: 2 of 3 outs and 5 of 6 values are as recorded; scores are off by at most 9.1 % "
-        "(15 % + 0.02 allowed, 50 % + 0.1 of losses)"
+        "identical within tolerance (15 % + 0.02; of losses 50 % + 0.1): 2 of 3 outs and 5 of 6 values are as recorded; the "
+        "farthest off is metrics/evaluate.json: kid 0.5 -> 0.55 (49 % of what is allowed)"
     )
 
 
@@ -90,7 +90,7 @@ def test_other_bytes_with_the_very_same_numbers_are_explained_by_other_packages_
     assert compare(RECORDED, made, same_software=False).word == "identical within tolerance"
     (out,) = alike.other_outs
     assert (out.stage, out.path, out.files) == ("train", "models/trained", ("G_BA", "state"))
-    assert lines(alike)[0] == "other bytes  train: models/trained (2 files, G_BA, state)"
+    assert lines(alike)[0] == "other bytes  models/trained of the stage train (2 files: G_BA, state)"
 
 
 def test_the_first_that_differs_is_the_first_in_the_pipeline() -> None:
@@ -99,7 +99,8 @@ def test_the_first_that_differs_is_the_first_in_the_pipeline() -> None:
     verdict = compare(RECORDED, made, same_software=True)
     assert [out.path for out in verdict.other_outs] == ["models/trained", EVALUATE]
     assert lines(verdict)[-1] == (
-        "different: 1 of 3 outs and 5 of 6 values are as recorded; the first that is not: models/trained of the stage train"
+        "different: 1 of 3 outs and 5 of 6 values are as recorded; the first bytes that are not: models/trained of the stage "
+        "train; the value farthest off: metrics/evaluate.json: kid 0.5 -> 5.0 (590 % of what is allowed)"
     )
 
 

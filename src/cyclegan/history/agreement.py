@@ -1,6 +1,7 @@
 """Whether a result that was made again is the recorded one: by every digest, and every number of its metrics."""
 
 import json
+import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -53,29 +54,37 @@ class OtherOut:
     path: str
     files: tuple[str, ...]
 
+    def __str__(self) -> str:
+        return f"{self.path} of the stage {self.stage}"
+
+    def some_files(self) -> str:
+        """How many files in it, and the first of them."""
+        some = f" ({len(self.files)} files: {', '.join(self.files[:3])}{', ...' if len(self.files) > 3 else ''})"
+        return some if self.files else ""
+
 
 @dataclass(frozen=True)
 class OtherValue:
     """A value that is not as recorded; None where one of both has no such value, or null.
 
     Attributes:
-        within: whether other roundings account for it.
+        share: how far off it is, as a share of what is allowed; infinite where nothing is.
     """
 
     file: str
     name: str
     recorded: Leaf
     made: Leaf
-    within: bool
+    share: float
 
     @property
-    def relative(self) -> float:
-        """How far off it is, as a share of the larger; 1 where it is no number."""
-        if not (_is_number(self.recorded) and _is_number(self.made)):
-            return 1.0
-        recorded, made = float(self.recorded or 0), float(self.made or 0)
-        larger = max(abs(recorded), abs(made))
-        return abs(recorded - made) / larger if larger else 0.0
+    def within(self) -> bool:
+        """Whether other roundings account for it."""
+        return self.share <= 1
+
+    def __str__(self) -> str:
+        change = f"{self.file}: {self.name} {_shown(self.recorded)} -> {_shown(self.made)}"
+        return change if math.isinf(self.share) else f"{change} ({100 * self.share:.2g} % of what is allowed)"
 
 
 @dataclass(frozen=True)
@@ -136,35 +145,29 @@ def _other_outs(recorded: Result, made: Result) -> Iterator[OtherOut]:
             yield OtherOut(stage, path, files)
 
 
-def _other_values(
-    recorded: Mapping[str, Mapping[str, Leaf]], made: Mapping[str, Mapping[str, Leaf]]
-) -> Iterator[OtherValue]:
+def _other_values(recorded: Metrics, made: Metrics) -> Iterator[OtherValue]:
     for file in dict.fromkeys([*recorded, *made]):
         there, here = recorded.get(file, {}), made.get(file, {})
         others = [
-            OtherValue(file, name, there.get(name), here.get(name), _within(name, there.get(name), here.get(name)))
+            OtherValue(file, name, there.get(name), here.get(name), _share(name, there.get(name), here.get(name)))
             for name in dict.fromkeys([*there, *here])
             if not (name in there and name in here and _same(there[name], here[name]))
         ]
-        yield from sorted(others, key=lambda value: (value.within, -value.relative))
+        yield from sorted(others, key=lambda value: -value.share)
 
 
 def _same(recorded: Leaf, made: Leaf) -> bool:
     return type(recorded) is type(made) and recorded == made
 
 
-def _within(name: str, recorded: Leaf, made: Leaf) -> bool:
+def _share(name: str, recorded: Leaf, made: Leaf) -> float:
     """Only decimals may differ, and which validation was the best: counts, digests and other words are what they are."""
-    if CHOICE.fullmatch(name):
-        return recorded is not None and made is not None
+    if CHOICE.fullmatch(name) and recorded is not None and made is not None:
+        return 0.0
     if not (isinstance(recorded, float) and isinstance(made, float)):
-        return False
+        return math.inf
     allowed = LOSSES if LOSS.fullmatch(name) else SCORES
-    return abs(recorded - made) <= allowed.absolute + allowed.relative * max(abs(recorded), abs(made))
-
-
-def _is_number(value: Leaf) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    return abs(recorded - made) / (allowed.absolute + allowed.relative * max(abs(recorded), abs(made)))
 
 
 def leaves(data: bytes | None) -> dict[str, Leaf]:
@@ -188,18 +191,12 @@ def _leaves(value: Any, name: str) -> Iterable[tuple[str, Leaf]]:
 
 def lines(verdict: Verdict, most: int = 8) -> list[str]:
     """The verdict for people: its word last, before it what differs, the first in pipeline order first."""
-    said: list[str] = []
-    for out in verdict.other_outs:
-        some = f" ({len(out.files)} files, {', '.join(out.files[:3])}{', ...' if len(out.files) > 3 else ''})"
-        said.append(f"other bytes  {out.stage}: {out.path}{some if out.files else ''}")
+    said = [f"other bytes  {out}{out.some_files()}" for out in verdict.other_outs]
     shown: dict[str, int] = {}
     for value in verdict.other_values:
         shown[value.file] = shown.get(value.file, 0) + 1
         if shown[value.file] <= most:
-            mark = f"{100 * value.relative:.2g} %" + ("" if value.within else ", beyond tolerance")
-            said.append(
-                f"other value  {value.file}: {value.name} {_shown(value.recorded)} -> {_shown(value.made)} ({mark})"
-            )
+            said.append(f"other value  {value}")
     said += [f"             {file}: and {count - most} more" for file, count in shown.items() if count > most]
     return [*said, _sentence(verdict)]
 
@@ -213,13 +210,10 @@ def _sentence(verdict: Verdict) -> str:
     counts = f"{same_outs} of {verdict.outs} outs and {same_values} of {verdict.values} values are as recorded"
     if verdict.word == "identical":
         return f"identical: all {verdict.outs} outs and all {verdict.values} values are as recorded"
+    farthest = max(verdict.other_values, key=lambda value: value.share, default=None)
     if verdict.word == "identical within tolerance":
-        scores = [
-            value for value in verdict.other_values if not (CHOICE.fullmatch(value.name) or LOSS.fullmatch(value.name))
-        ]
-        farthest = 100 * max((value.relative for value in scores), default=0.0)
-        allowed = f"{SCORES} allowed, {LOSSES} of losses"
-        return f"identical within tolerance: {counts}; scores are off by at most {farthest:.2g} % ({allowed})"
-    first = verdict.other_outs[0] if verdict.other_outs else None
-    where = f"; the first that is not: {first.path} of the stage {first.stage}" if first else ""
-    return f"different: {counts}{where}"
+        off = f"; the farthest off is {farthest}" if farthest else ""
+        return f"identical within tolerance ({SCORES}; of losses {LOSSES}): {counts}{off}"
+    first = f"; the first bytes that are not: {verdict.other_outs[0]}" if verdict.other_outs else ""
+    beyond = f"; the value farthest off: {farthest}" if farthest and not farthest.within else ""
+    return f"different: {counts}{first}{beyond}"

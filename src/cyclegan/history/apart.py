@@ -97,6 +97,7 @@ def apart(root: Path, commit: str, *, keep: bool) -> Iterator[Apart]:
         with _signals_raise():
             folder = _borrow(root, commit, base)
             cache = _share_cache(root, folder)
+            (base / "temporary").mkdir()
             yield Apart(base, folder, cache, environment(base, folder))
     except OSError as error:
         raise UserError(
@@ -139,6 +140,7 @@ def environment(base: Path, folder: Path) -> dict[str, str]:
     return kept | {
         "PATH": os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", os.defpath)]),
         "PYTHONPATH": str(folder / "src"),  # an editable install would bring the workspace's code
+        "TMPDIR": str(base / "temporary"),
         "DVC_NO_ANALYTICS": "1",
         "DVC_SITE_CACHE_DIR": str(base / "dvc"),
         "MLFLOW_TRACKING_URI": store,
