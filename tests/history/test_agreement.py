@@ -51,8 +51,8 @@ def test_a_decimal_may_be_off_by_what_roundings_do_and_no_more(name: str, allowe
 def test_the_sentence_says_how_far_scores_are_off() -> None:
     said = lines(compare(RECORDED, changed(EVALUATE, "kid", 0.55), same_software=True))
     assert said[-1] == (
-        "identical within tolerance (15 % + 0.02; of losses 50 % + 0.1): 2 of 3 outs and 5 of 6 values are as recorded; the "
-        "farthest off is metrics/evaluate.json: kid 0.5 -> 0.55 (49 % of what is allowed)"
+        "identical within tolerance (15 % + 0.02; of losses 50 % + 0.1): 2 of 3 outs and 5 of 6 values are as recorded; "
+        "the farthest off is metrics/evaluate.json: kid 0.5 -> 0.55 (49 % of what is allowed)"
     )
 
 
@@ -99,8 +99,8 @@ def test_the_first_that_differs_is_the_first_in_the_pipeline() -> None:
     verdict = compare(RECORDED, made, same_software=True)
     assert [out.path for out in verdict.other_outs] == ["models/trained", EVALUATE]
     assert lines(verdict)[-1] == (
-        "different: 1 of 3 outs and 5 of 6 values are as recorded; the first bytes that are not: models/trained of the stage "
-        "train; the value farthest off: metrics/evaluate.json: kid 0.5 -> 5.0 (590 % of what is allowed)"
+        "different: 1 of 3 outs and 5 of 6 values are as recorded; the first bytes that are not: models/trained of "
+        "the stage train; the value farthest off: metrics/evaluate.json: kid 0.5 -> 5.0 (585 % of what is allowed)"
     )
 
 

@@ -100,8 +100,9 @@ def test_the_same_bytes_are_identical_and_nothing_but_one_run_is_left(project: P
 def test_other_roundings_are_within_tolerance_and_the_folder_can_be_kept(project: Path, temporary: Path) -> None:
     done = reproduce(project, temporary, "HEAD", "--keep", TOY_ROUNDING="0.001")
     assert done.returncode == 0
-    assert "other bytes  train: models/trained (1 files, weights)" in done.stdout
-    assert "identical within tolerance: 0 of 3 outs and 2 of 4 values are as recorded" in done.stdout
+    assert "other bytes  models/trained of the stage train (1 files: weights)" in done.stdout
+    assert "0 of 3 outs and 2 of 4 values are as recorded; the farthest off is metrics/train.json: loss" in done.stdout
+    assert done.stdout.splitlines()[-2].startswith("identical within tolerance")
     (kept,) = (line.removeprefix("kept afterwards: ") for line in done.stdout.splitlines() if line.startswith("kept"))
     assert json.loads((Path(kept) / "metrics/train.json").read_text())["loss"] == pytest.approx(2.0012)
     assert temporary in Path(kept).parents
@@ -118,7 +119,7 @@ def test_another_result_is_different_and_data_that_the_cache_lacks_are_made_agai
     assert "Running stage 'download'" in done.stderr
     last = done.stdout.splitlines()[-2]
     assert last.startswith(
-        "different: 1 of 4 outs and 2 of 4 values are as recorded; the first that is not: models/trained"
+        "different: 1 of 4 outs and 2 of 4 values are as recorded; the first bytes that are not: models/trained"
     )
     assert not (copy / ".dvc/cache").exists()
 

@@ -84,7 +84,7 @@ class OtherValue:
 
     def __str__(self) -> str:
         change = f"{self.file}: {self.name} {_shown(self.recorded)} -> {_shown(self.made)}"
-        return change if math.isinf(self.share) else f"{change} ({100 * self.share:.2g} % of what is allowed)"
+        return change if math.isinf(self.share) else f"{change} ({100 * self.share:.0f} % of what is allowed)"
 
 
 @dataclass(frozen=True)
