@@ -2,18 +2,23 @@
 
 PYTHON ?= python3
 ARGS ?=
+# What `make sweep` tries: two weights of the identity loss and two schedules, each in four epochs. ARGS may add, or set anew.
+SWEEP ?= -S loss.lambda_identity=0,0.5 -S schedule.lr_policy=linear,cosine -S schedule.n_epochs=2 -S schedule.n_epochs_decay=2
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro test faults bench ui clean
+.PHONY: help repro sweep test faults bench ui clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 repro: $(INSTALLED) ## run the pipeline: download, preprocess, train, evaluate, export (what is up to date is not run again)
 	dvc repro $(ARGS)
+
+sweep: $(INSTALLED) ## try two loss weights and two schedules as DVC's experiments, and compare them (docs/experiments.md)
+	cyclegan sweep $(SWEEP) --html reports/sweep.html $(ARGS)
 
 test: $(INSTALLED) ## run the linter, the type checker, the import contract and the tests
 	ruff check .
@@ -29,9 +34,7 @@ bench: $(INSTALLED) ## measure speed, memory and start-up on this machine, besid
 	python benchmarks $(ARGS)
 
 ui: $(INSTALLED) ## browse the runs in MLflow, at http://127.0.0.1:5000 unless ARGS says otherwise
-	-cyclegan sync
-	MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false MLFLOW_DISABLE_TELEMETRY=true \
-	mlflow ui --workers 1 --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} $(ARGS)
+	cyclegan ui $(ARGS)
 
 clean: ## remove what make can make again; keeps your pictures, MLflow's runs and DVC's cache
 	rm -rf $(VENV) data models .checkpoints .downloads .features .mlflow.lock .hypothesis .*_cache src/*.egg-info

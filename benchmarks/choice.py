@@ -1,18 +1,20 @@
 """Whether the generators that validation chose beat the last ones on the test set: whole trainings, several seeds.
 
-Not part of `make bench`, because it takes half an hour on two cores: python benchmarks/choice.py --json FILE. Trainings
-run side by side, one a core, with one thread each; figures of quality do not depend on that.
+Not part of `make bench`, because it takes half an hour or more on two cores: python benchmarks/choice.py --json FILE.
+Trainings run side by side, one a core, with one thread each; figures of quality do not depend on that.
 """
 
 import contextlib
 import io
 import json
+import math
 import multiprocessing
 import os
 from concurrent.futures import ProcessPoolExecutor
 from itertools import product
 from typing import Any
 
+import pandas as pd
 import torch
 from common import ROOT, Options, Row, run
 from workspace import workspace
@@ -20,6 +22,7 @@ from workspace import workspace
 from cyclegan import config as configuration
 from cyclegan.config import Config
 from cyclegan.evaluation import catalogue
+from cyclegan.evaluation.checks import fails
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.download import download
 from cyclegan.pipeline.evaluate import evaluate
@@ -28,7 +31,8 @@ from cyclegan.pipeline.train import train
 
 SOURCES = ("openmoji", "earth")
 SEEDS = (0, 1, 2)
-N_TRAIN = 400  # pictures a domain
+N_TRAIN = 200  # pictures a domain
+WIDTH = 16  # model.ngf: half of the default, a quarter of the time
 SCORES = ("pair_l1", "kid_x1000_test")
 TINY: dict[str, dict[str, Any]] = {
     "dataset": {"image_size": 32, "n_train": 6, "n_test": 4, "n_val": 4},
@@ -39,10 +43,10 @@ TINY: dict[str, dict[str, Any]] = {
 
 
 def measure(options: Options) -> list[Row]:
-    """Of each source and seed, and each score: the chosen and the last generators' mean over both directions.
+    """Of each source and seed, and each score: the chosen generators, the last ones and the last averages.
 
-    `lead` is how much better the chosen ones are, and `se` its standard error, as if both had been scored on different
-    pictures, which is too large; 0 where the last ones were chosen.
+    Each is the mean over both directions. A lead is how much better the chosen ones are, and its `se` the standard error of
+    the difference on the same pictures; 0 where the last ones were chosen.
     """
     jobs = [(source, seed, options) for source, seed in product(SOURCES, SEEDS[:1] if options.tiny else SEEDS)]
     context = multiprocessing.get_context("spawn")
@@ -55,27 +59,32 @@ def _trained(source: str, seed: int, options: Options) -> list[Row]:
     with workspace(settings), contextlib.redirect_stdout(io.StringIO()):
         for stage in (download, preprocess, train, evaluate):
             stage(settings, lambda: None)
-        best = json.loads(paths.TRAIN_METRICS.read_text(encoding="utf-8"))["best"]
-        scores = json.loads(paths.EVALUATE_METRICS.read_text(encoding="utf-8"))
-        table = _errors()
-    rows: list[Row] = []
-    for name in SCORES:
-        chosen, last = (
-            sum(scores[direction][subject][name] for direction in ("A_to_B", "B_to_A")) / 2 for subject in ("model", "last")
-        )
-        lead = last - chosen if catalogue.metric(name).better == "lower" else chosen - last
-        about = {"source": source, "seed": seed, "chosen": f"{best['weights']} of epoch {best['epoch']}", "score": name}
-        rows.append({**about, "best": chosen, "last": last, "lead": lead, "se": table[name]})
-    return rows
+        trained = json.loads(paths.TRAIN_METRICS.read_text(encoding="utf-8"))
+        table = pd.read_csv(paths.SCORES)
+    best = trained["best"]
+    failing = [
+        f"{who}/{check}" for who, own in trained["health"].items() for check, value in own.items() if fails(check, value)
+    ]
+    about = {
+        "source": source,
+        "seed": seed,
+        "chosen": f"{best['weights']} of epoch {best['epoch']}",
+        "failing_health": ", ".join(failing),
+    }
+    return [{**about, "score": name, **_leads(table, name)} for name in SCORES]
 
 
-def _errors() -> dict[str, float]:
-    """The standard error of each score's lead, from scores.csv."""
-    import pandas as pd
-
-    table = pd.read_csv(paths.SCORES)
-    generators = table[table["subject"].isin(["model", "last"])]
-    return {name: float((generators.loc[generators["metric"] == name, "se"] ** 2).sum() ** 0.5 / 2) for name in SCORES}
+def _leads(table: pd.DataFrame, name: str) -> dict[str, float]:
+    """How much better the chosen generators are than the last ones, and than the averages of these."""
+    of_score = table[table["metric"] == name].groupby("subject")
+    means = of_score["value"].mean()
+    chosen = float(means["model"])
+    row = {"best": chosen}
+    for subject in ("last", "last_ema"):
+        value, errors = float(means[subject]), of_score.get_group(subject)["se_from_model"].tolist()
+        lead = value - chosen if catalogue.metric(name).better == "lower" else chosen - value
+        row |= {subject: value, f"lead_on_{subject}": lead, f"lead_on_{subject}_se": math.hypot(*errors) / len(errors)}
+    return row
 
 
 def _settings(source: str, seed: int, options: Options) -> Config:
@@ -83,6 +92,7 @@ def _settings(source: str, seed: int, options: Options) -> Config:
     config = configuration.load(ROOT / "params.yaml")
     changes: dict[str, dict[str, Any]] = {
         "dataset": {"name": source, "n_train": N_TRAIN},
+        "model": {"ngf": WIDTH},
         "evaluate": {"protocols": ["kid"]},
         "tracking": {"uri": None, "system_metrics": False},
         "runtime": {"device": str(options.device)},

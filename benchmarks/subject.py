@@ -22,6 +22,7 @@ from cyclegan.data.batches import Batch, Loader, Resident, ResidentSet, Streamin
 from cyclegan.data.plan import Decisions, Plan, pack, unpack
 from cyclegan.data.store import PixelSet
 from cyclegan.device import Precision, choose_precision, make_deterministic
+from cyclegan.images import Pixels
 from cyclegan.models.networks import Networks, build_generator
 from cyclegan.models.specs import generator_spec
 from cyclegan.models.weights import load_generator, save
@@ -93,6 +94,7 @@ class Ours:
         mode: one of `modes`.
         precision: None for what `train.precision` says.
         backend: of torch.compile.
+        sets: pictures of A and of B to train on instead, at least as large as the crop.
     """
 
     def __init__(
@@ -102,22 +104,24 @@ class Ours:
         mode: str = "eager",
         precision: Precision | None = None,
         backend: str = "inductor",
+        sets: tuple[PixelSet, PixelSet] | None = None,
     ) -> None:
         make_deterministic()
         self.config, self.device, self.mode = config, device, mode
         self.precision = precision or choose_precision(config.train.precision, device)
         canvas = Canvas(config.preprocess.crop_size, config.preprocess.crop_size)
         self.state = initial(config, canvas, canvas, device)
+        channels = (config.model.input_nc, config.model.output_nc)
+        drawn = (_random_pictures(config.preprocess.load_size, depth) for depth in channels)
+        train_A, train_B = sets or drawn
         self.plan = Plan(
             seed=0,
-            n_A=PICTURES,
-            n_B=PICTURES,
+            n_A=len(train_A),
+            n_B=len(train_B),
             batch_size=config.train.batch_size,
             pool_size=config.train.pool_size,
             flip=config.preprocess.flip,
         )
-        channels = (config.model.input_nc, config.model.output_nc)
-        train_A, train_B = (_pictures(config.preprocess.load_size, depth) for depth in channels)
         self.loader: Loader = Streaming(train_A, train_B, config.preprocess.crop_size)
         if device.type == "cuda":
             there = ResidentSet.of(train_A, device), ResidentSet.of(train_B, device)
@@ -237,10 +241,14 @@ def generator(config: Config, device: torch.device) -> nn.Module:
         return load_generator(Path(folder), device)[0]
 
 
-def _pictures(side: int, channels: int) -> PixelSet:
-    size = side * side * channels
-    pixels = randomness.generator(0, "benchmark/pictures").integers(0, 256, PICTURES * size, dtype=np.uint8)
-    manifest = pd.DataFrame(
-        {"file": [f"{i}.png" for i in range(PICTURES)], "offset": [i * size for i in range(PICTURES)]}
-    ).assign(height=side, width=side)
-    return PixelSet(pixels, manifest, channels)
+def _random_pictures(side: int, channels: int) -> PixelSet:
+    shape = (PICTURES, side, side, channels)
+    return packed(randomness.generator(0, "benchmark/pictures").integers(0, 256, shape, dtype=np.uint8))
+
+
+def packed(pictures: Pixels) -> PixelSet:
+    """uint8 [N, H, W, C] as a training set."""
+    count, height, width, channels = pictures.shape
+    offsets = np.arange(count) * height * width * channels
+    manifest = pd.DataFrame({"file": [f"{i}.png" for i in range(count)], "offset": offsets})
+    return PixelSet(pictures.reshape(-1), manifest.assign(height=height, width=width), channels)

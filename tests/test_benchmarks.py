@@ -23,6 +23,7 @@ import report
 import startup
 import step
 import subject
+import swap
 import targets
 import torch
 import training
@@ -183,6 +184,25 @@ def test_cores_measures_preprocessing_and_evaluation(monkeypatch: pytest.MonkeyP
         assert row["cores_at_most"] > 0
 
 
+def test_swap_examines_both_plantings_before_and_after_the_cyclegan() -> None:
+    copied, *rows = rows_of(swap)
+    assert copied["cycle_l1"] == 0
+    assert [(row["generators"], row["cyclegan_steps"]) for row in rows] == [
+        (planted, steps) for planted in swap.PLANTED for steps in (0, 2)
+    ]
+    for row in rows:
+        assert min(row[name] for name in ("cycle_l1", "pair_l1", "exchanged_l1")) > 0
+        assert {"agreement_A_to_B", "agreement_B_to_A", "failing"} <= set(row)
+    assert rows[0]["pair_l1"] != rows[2]["pair_l1"], "they were taught other things"
+
+
+def test_what_is_planted_is_land_in_the_colour_of_sea() -> None:
+    truth = torch.zeros(1, 3, 2, 2)
+    truth[0, 2, 0] = 0.5  # the upper half is blue
+    exchanged, _ = swap._exchanged((truth, truth))
+    assert torch.equal(exchanged, truth.flip(2))
+
+
 def test_startup_compares_with_python_and_dvc_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("DVC_ROOT", "DVC_STAGE"):
         monkeypatch.delenv(name, raising=False)
@@ -260,7 +280,7 @@ def test_a_benchmark_runs_by_itself_and_writes_json(tmp_path: Path) -> None:
 def test_make_bench_runs_every_benchmark() -> None:
     shared = {"__main__", "common", "subject", "workspace", "targets", "report"}
     shared |= {"many_processes"}  # which torchrun starts
-    shared |= {"choice"}  # which takes half an hour
+    shared |= {"choice", "swap"}  # which take many minutes
     text = (BENCHMARKS / "__main__.py").read_text()
     scripts = {path.stem for path in BENCHMARKS.glob("*.py")} - shared
     assert all(f'"{name}",' in text for name in scripts)

@@ -2,7 +2,9 @@
 
 import ast
 import hashlib
+import os
 import re
+import sys
 import zipfile
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,10 +17,12 @@ from pydantic import BaseModel
 
 from cyclegan import config, lineage
 from cyclegan.pipeline import paths
+from cyclegan.tracking import imports
 
 PIPELINE: dict[str, Any] = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
 STAGES = list(PIPELINE)
 PARAMS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
+KINDS = ("outs", "metrics", "plots")
 FREE = {"tracking", "runtime"}  # sections that cannot change a result
 TEMPLATE = re.compile(r"\$\{(\w+)\.(\w+)\}")  # in dvc.yaml: the value of a key of params.yaml
 
@@ -138,6 +142,24 @@ def test_what_identifies_a_training_is_all_that_dvc_says_it_depends_on() -> None
     assert values["loss"]["lambda_A"] == config.load(ROOT / "params.yaml").loss.lambda_A
 
 
+def test_what_lies_beside_imported_code_is_a_dependency_too() -> None:
+    """Templates and styles, which a package reads by its own folder."""
+    for stage in STAGES:
+        folders = {file.parent for file in imported_files(ROOT / f"stages/{stage}.py")} - {ROOT / "src/cyclegan"}
+        beside = {file for folder in folders for file in folder.iterdir() if file.is_file() and file.suffix != ".py"}
+        assert {file for file in beside if not any(covers(dep, file) for dep in PIPELINE[stage]["deps"])} == set(), stage
+    assert any(file.suffix == ".css" for file in (ROOT / "src/cyclegan/report").iterdir())
+
+
+def test_code_is_imported_by_statements_alone_which_is_all_that_the_walk_sees() -> None:
+    """`tracking.imports` loads modules by name, of MLflow only."""
+    by_name = re.compile(r"\bimport_module\(|\b__import__\(|\brunpy\b|\bexec\(")
+    files = [*(ROOT / "src").rglob("*.py"), *(ROOT / "stages").glob("*.py")]
+    found = {file.relative_to(ROOT).as_posix() for file in files if by_name.search(file.read_text())}
+    assert found == {"src/cyclegan/tracking/imports.py"}
+    assert "cyclegan" not in {name.partition(".")[0] for name in imports.MODULES}
+
+
 # --- parameters -------------------------------------------------------------------------------------------------------
 
 
@@ -162,6 +184,27 @@ class Recorder:
 
 def unchanged() -> None:
     """Nothing changes while these stages run."""
+
+
+MEMORY = (".checkpoints", ".features", ".tracking", ".mlflow.lock", "mlflow.db", "mlartifacts")  # keyed by what is declared
+opened: set[Path] = set()  # for reading, by this process
+
+
+def note_opened(event: str, arguments: tuple[Any, ...]) -> None:
+    if event == "open" and isinstance(arguments[0], str) and arguments[1] in ("r", "rb"):
+        opened.add(Path(arguments[0]))
+
+
+def undeclared(stage: str, files: Iterable[Path]) -> set[str]:
+    """Of files that a stage opened, those here that dvc.yaml neither says it depends on nor says it makes."""
+    declaration = PIPELINE[stage]
+    made = [
+        next(iter(entry)) if isinstance(entry, dict) else entry for kind in KINDS for entry in declaration.get(kind, [])
+    ]
+    known = [*map(resolved, declaration["deps"]), *made, *(f"{path}.partial" for path in made)]
+    read = {Path(os.path.relpath(file)) for file in files if file.is_file()}
+    within = {path for path in read if path.parts[0] not in ("..", "params.yaml", "dvc.yaml", *MEMORY)}
+    return {str(path) for path in within if not any(path == Path(one) or Path(one) in path.parents for one in known)}
 
 
 def reads_of_download() -> set[str]:
@@ -202,7 +245,15 @@ def reads_of_download() -> set[str]:
     return together
 
 
-def test_every_parameter_read_is_declared_and_every_declared_one_is_read(workspace: Path) -> None:
+FILES_READ = {  # some of which it is known that they must be seen here
+    "preprocess": {"source.json"},
+    "train": {"dataset.json"},
+    "evaluate": {"dataset.json", "training.json", "page.css"},
+    "export": {"training.json", "evaluate.json"},
+}
+
+
+def test_every_parameter_and_file_read_is_declared_and_every_declared_parameter_is_read(workspace: Path) -> None:
     from cyclegan.pipeline import evaluate, export, preprocess, train
 
     for_keys_of_their_own: dict[str, Any] = {
@@ -213,8 +264,10 @@ def test_every_parameter_read_is_declared_and_every_declared_one_is_read(workspa
     set_params(workspace, for_keys_of_their_own | {"schedule.n_epochs": 1, "schedule.n_epochs_decay": 0})
     settings = config.load(Path("params.yaml"))
     everything: set[str] = set()
+    sys.addaudithook(note_opened)
     for stage in STAGES:
         reads: set[str] = set()
+        opened.clear()
         recorder: Any = Recorder(settings, "", reads)
         match stage:
             case "download":
@@ -232,6 +285,9 @@ def test_every_parameter_read_is_declared_and_every_declared_one_is_read(workspa
         assert {read for read in relevant if not covered(read, declared)} == set(), stage
         assert [name for name in declared if not any(covered(read, [name]) for read in relevant)] == [], stage
         everything |= relevant
+        if stage != "download":  # which was made to read pictures of every source
+            assert {path.name for path in opened} & FILES_READ[stage] == FILES_READ[stage], stage
+            assert undeclared(stage, opened) == set(), stage
     assert keys() - everything == set()  # so that no parameter is without effect
 
 

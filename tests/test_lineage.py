@@ -112,8 +112,8 @@ def test_revision_sees_edits_and_new_files_but_not_what_the_pipeline_writes(proj
     (project / "dvc.lock").write_text("")
     clean = lineage.revision(project)
     assert (clean.commit, clean.branch, clean.dirty) == (commit, "main", False)
-    (project / "new.py").write_text("")
-    assert lineage.revision(project).diff == "new file: new.py"
+    (project / "new.py").write_text("new = 1\n")
+    assert "+++ b/new.py\n@@ -0,0 +1 @@\n+new = 1\n" in lineage.revision(project).diff
     (project / "new.py").unlink()
     set_params(project, {"seed": 5})
     dirty = lineage.revision(project)

@@ -17,6 +17,7 @@ from cyclegan.cli import app
 from cyclegan.config import Config
 from cyclegan.errors import UserError
 from cyclegan.models import networks
+from cyclegan.tracking import flatten
 from cyclegan.training import schedule
 
 NAMES = presets.names(ROOT / "presets")
@@ -633,3 +634,33 @@ def test_parameters_that_cannot_be_read(project: Path, command: str) -> None:
         assert output.startswith("error: ")
         assert word in output
         assert "params.yaml" in output
+
+
+# --- which preset params.yaml is ------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_params_that_a_preset_was_applied_to_are_that_preset(project: Path, name: str) -> None:
+    assert presets.matching(values_of(project)) is None, "the default run is none of them"
+    presets.apply(presets.resolve(name), project / "params.yaml")
+    assert presets.matching(values_of(project)) == name
+    other_ways = {"evaluate.protocols": ["kid"], "dataset.url": "http://mirror/x.zip", "runtime.device": "cpu"}
+    for key, value in other_ways.items():
+        assert presets.matching(values_of(project) | {key: value}) == name, key
+    assert presets.matching(values_of(project) | {"loss.lambda_A": 11.0}) is None
+    of_any_data = {"course": "course", "walkthrough": None, "male2female": None}.get(name, "reference")
+    assert presets.matching(values_of(project) | {"dataset.name": "folder"}) == of_any_data
+
+
+def test_a_preset_that_cannot_be_read_is_none(project: Path) -> None:
+    presets.apply(presets.resolve("maps"), project / "params.yaml")
+    (project / "presets/maps.yaml").write_text("extends: nobody\n")
+    (project / "presets/empty.yaml").write_text("{}\n")
+    assert presets.matching(values_of(project)) == "reference"
+    shutil.rmtree(project / "presets")
+    assert presets.matching(values_of(project)) is None
+
+
+def values_of(project: Path) -> dict[str, Any]:
+    """The parameters by dotted name, as the train stage gives them."""
+    return flatten(config.load(project / "params.yaml").model_dump(mode="json"))

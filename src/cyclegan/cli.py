@@ -215,6 +215,21 @@ def sync() -> None:
 
 
 @app.command()
+def ui(
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Of the address 127.0.0.1.")] = 5000,
+    params: ParamsFile = Path("params.yaml"),
+) -> None:
+    """Browse the runs in MLflow, until Ctrl-C; where they are kept by a server, print its address."""
+    from cyclegan import config
+    from cyclegan.pipeline import browse
+
+    try:
+        browse.browse(config.load(params).tracking, port)
+    except UserError as error:
+        _fail(str(error))
+
+
+@app.command()
 def compare(
     names: Annotated[
         list[str],
@@ -232,9 +247,8 @@ def compare(
     from cyclegan.report import comparison, comparison_screen
 
     try:
-        found = compare_all(
-            names, lineage.project_root(), metric or (), (direction,) if direction else comparison.DIRECTIONS
-        )
+        directions = (direction,) if direction else comparison.DIRECTIONS
+        found = compare_all(names, lineage.project_root(), metric or (), directions, pictures=html is not None)
         comparison_screen.show(found)
         if html is not None:
             html.parent.mkdir(parents=True, exist_ok=True)
@@ -313,6 +327,31 @@ def verify(rev: Annotated[str, typer.Argument(help="A commit, branch, tag or exp
         _fail(str(error))
     if kind != "ok":
         raise typer.Exit(NOT_SATISFIED[kind])
+
+
+@app.command()
+def sweep(
+    settings: Annotated[
+        list[str],
+        typer.Option("--set-param", "-S", metavar="KEY=VALUE,VALUE", help="A parameter and its values; repeat for a grid."),
+    ],
+    html: Annotated[Path | None, typer.Option(help="Write the comparison as a page, too.")] = None,
+) -> None:
+    """Run a grid of settings as experiments of DVC, one after another, and compare them. The workspace stays as it is."""
+    from cyclegan import lineage
+    from cyclegan.pipeline import sweep as sweeps
+
+    names: list[str] = []
+    try:
+        combinations = sweeps.grid(settings)
+        for name, chosen in sweeps.sweep(combinations, lineage.project_root()):
+            names.append(name)
+            told = " ".join(f"{key}={value}" for key, value in chosen.items())
+            print(f"[{len(names)}/{len(combinations)}] {name}: {told}", flush=True)
+    except UserError as error:
+        _fail(str(error))
+    compare(names, html=html)
+    print(f"keep one: dvc exp branch NAME BRANCH; drop them: dvc exp remove {' '.join(names)}")
 
 
 @app.command()

@@ -253,7 +253,7 @@ def grid(columns: Mapping[str, Tensor], gap: int = 2) -> Pixels:
     pictures = [column.detach().cpu().expand(-1, 3, -1, -1) for column in columns.values()]
     pixels = sheet(torch.stack(pictures, dim=1).flatten(0, 1), len(columns), gap)
     width = pictures[0].shape[3]
-    factor = _enlargement(width)
+    factor = enlargement(width)
     canvas = Image.new("RGB", (pixels.shape[1], pixels.shape[0] + LABEL_HEIGHT), "white")
     canvas.paste(Image.fromarray(pixels), (0, LABEL_HEIGHT))
     draw, font = ImageDraw.Draw(canvas), ImageFont.load_default(size=LABEL_HEIGHT * 2 // 3)
@@ -266,7 +266,7 @@ def grid(columns: Mapping[str, Tensor], gap: int = 2) -> Pixels:
 def sheet(pictures: Tensor, columns: int, gap: int = 2) -> Pixels:
     """Pictures in rows of `columns`, enlarged as by `grid`: float [N, C, H, W] in [-1, 1] -> uint8 [H', W', 3]."""
     pixels: Pixels = to_uint8(make_grid(pictures, nrow=columns, padding=gap, pad_value=1.0)[None])[0].numpy()
-    factor = _enlargement(pictures.shape[3])
+    factor = enlargement(pictures.shape[3])
     return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
@@ -285,5 +285,6 @@ def fit(pictures: Sequence[Pixels]) -> Tensor:
     return to_tensor(torch.from_numpy(cells))
 
 
-def _enlargement(width: int) -> int:
+def enlargement(width: int) -> int:
+    """The factor by which a grid enlarges pictures of a width in px."""
     return max(1, CELL // width)

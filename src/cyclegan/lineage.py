@@ -13,6 +13,7 @@ from typing import Any
 
 import yaml
 
+from cyclegan import working_tree
 from cyclegan.config import Config
 
 PREPARED = "data/prepared"  # the dependency of training that is data; dataset.json holds its digest
@@ -30,7 +31,8 @@ class Revision:
     Attributes:
         commit: the full hash, or "none" outside a repository.
         branch: its name, or "detached".
-        diff: what differs from the commit in tracked and new files, outputs of the pipeline apart; "" if nothing.
+        diff: what differs from the commit in tracked and new files, outputs of the pipeline apart, as
+            `working_tree.difference` writes it; "" if nothing.
     """
 
     commit: str
@@ -50,6 +52,13 @@ def project_root() -> Path:
 def experiment_name() -> str | None:
     """The name of the DVC experiment that runs this process, if one does."""
     return os.environ.get("DVC_EXP_NAME")
+
+
+def started_by() -> str:
+    """What runs this process: "dvc exp run", "dvc repro", or "python script": a stage's script called by itself."""
+    if experiment_name():
+        return "dvc exp run"
+    return "dvc repro" if os.environ.get("DVC_STAGE") else "python script"
 
 
 def stages(workspace: Path) -> dict[str, Any]:
@@ -154,12 +163,8 @@ def revision(workspace: Path) -> Revision:
     if commit is None:
         return Revision("none", "none", "")
     branch = _git(workspace, "rev-parse", "--abbrev-ref", "HEAD") or "HEAD"
-    not_ours = [f":(exclude){path}" for path in ["dvc.lock", *outputs(workspace)]]
-    diff = _git(workspace, "diff", "HEAD", "--", ".", *not_ours) or ""
-    untracked = _git(workspace, "ls-files", "--others", "--exclude-standard", "--", ".", *not_ours) or ""
-    for name in untracked.splitlines():
-        diff += f"\nnew file: {name}"
-    return Revision(commit, "detached" if branch == "HEAD" else branch, diff.strip())
+    diff = working_tree.difference(workspace, ["dvc.lock", *outputs(workspace)])
+    return Revision(commit, "detached" if branch == "HEAD" else branch, diff)
 
 
 def has_uncommitted_edits(file: Path) -> bool:

@@ -1,5 +1,6 @@
 """Presets: named overlays on params.yaml, and writing one into it with comments, order and layout kept."""
 
+import contextlib
 import difflib
 import io
 import shutil
@@ -13,6 +14,7 @@ from cyclegan import config
 from cyclegan.errors import UserError
 
 FOLDER = Path("presets")
+NO_METHOD = ("evaluate.", "dataset.url", "dataset.sha256")  # what keys begin with
 
 Overlay = dict[str, Any]  # values by dotted name: {"loss.lambda_A": 10.0, "seed": 0}
 
@@ -63,6 +65,22 @@ def differences(overlay: Overlay, params: Path) -> dict[str, tuple[Any, Any]]:
     return {
         name: (present.get(name), value) for name, value in overlay.items() if name not in present or present[name] != value
     }
+
+
+def matching(values: Overlay, folder: Path = FOLDER) -> str | None:
+    """The preset whose method these parameters, by dotted name, are: of several the most specific, or None.
+
+    How results are scored and where the pictures are fetched from is no part of a method. A preset that cannot be read is
+    none: nothing depends on it here.
+    """
+    found: dict[str, int] = {}
+    for path in folder.glob("*.yaml"):
+        with contextlib.suppress(UserError):
+            overlay = resolve(path.stem, folder)
+            method = {name: value for name, value in overlay.items() if not name.startswith(NO_METHOD)}
+            if method and all(name in values and values[name] == value for name, value in method.items()):
+                found[path.stem] = len(method)
+    return max(sorted(found), key=lambda name: found[name], default=None)
 
 
 def apply(overlay: Overlay, params: Path) -> None:

@@ -4,8 +4,9 @@ from dataclasses import replace
 
 import pytest
 
+from cyclegan.evaluation.certainty import NORMAL, Score
 from cyclegan.evaluation.champion import decide, mean_of_directions, way
-from cyclegan.evaluation.outcome import SURE, Outcome, Score
+from cyclegan.evaluation.outcome import Outcome
 
 KID = "kid_x1000_test"
 
@@ -17,7 +18,7 @@ def outcome(value: float, se: float | None = 3.0, metric: str = KID, **changes: 
     return replace(made, **changes)  # type: ignore[arg-type]
 
 
-ERROR = SURE * (2 * (3.0**2 + 3.0**2) / 4) ** 0.5  # of the difference of two means of two directions: 5.88
+ERROR = NORMAL * (2 * (3.0**2 + 3.0**2) / 4) ** 0.5  # of the difference of two means of two directions: 5.88
 
 
 def test_the_score_is_the_mean_of_both_directions_and_its_error_that_of_a_mean() -> None:

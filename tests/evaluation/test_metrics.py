@@ -12,7 +12,9 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from cyclegan.evaluation import metrics
-from cyclegan.evaluation.metrics import Estimate, copying, diversity, kid_x1000, l1, mean, psnr, rounded, ssim, structure
+from cyclegan.evaluation.estimate import Estimate, error_of_difference, mean, rounded
+from cyclegan.evaluation.features import Resizing, inception_2015
+from cyclegan.evaluation.metrics import copying, diversity, kid_x1000, l1, psnr, ssim, structure
 
 
 def fid(real: Tensor, fake: Tensor) -> float:
@@ -134,6 +136,101 @@ def test_the_jackknife_leaves_out_one_picture_at_a_time_of_either_set() -> None:
     )
 
 
+def mmd2_of_pairs(x: Tensor, y: Tensor) -> float:
+    """Equation 4 of Gretton et al. 2012, pair by pair: h((x, y), (x', y')) over all pairs of different pairs."""
+
+    def kernel(a: Tensor, b: Tensor) -> float:
+        return float((a.double() @ b.double() / len(a) + 1) ** 3)
+
+    n = len(x)
+    different = [(i, j) for i in range(n) for j in range(n) if i != j]
+    h = [kernel(x[i], x[j]) + kernel(y[i], y[j]) - kernel(x[i], y[j]) - kernel(x[j], y[i]) for i, j in different]
+    return sum(h) / len(different)
+
+
+def test_kid_of_true_pairs_leaves_out_each_pictures_own_counterpart() -> None:
+    rng = torch.Generator().manual_seed(0)
+    x = torch.rand(9, 16, generator=rng)
+    y = x + 0.2 * torch.rand(9, 16, generator=rng)
+    found = kid_x1000(x, y, pairs=True)
+    assert found.value == pytest.approx(1000 * mmd2_of_pairs(x, y), rel=1e-6)
+    without = np.array([mmd2_of_pairs(x[torch.arange(9) != i], y[torch.arange(9) != i]) for i in range(9)])
+    assert found.se == pytest.approx(1000 * (8 / 9 * ((without - without.mean()) ** 2).sum()) ** 0.5, rel=1e-6)
+    order = torch.randperm(9, generator=rng)
+    turned = kid_x1000(x[order], y[order], pairs=True)
+    assert (turned.value, turned.se) == pytest.approx((found.value, found.se), rel=1e-8)
+
+
+def test_kid_of_a_perfect_translator_is_zero_not_below() -> None:
+    """Its outputs are the real pictures themselves: pairs as one distribution has them, which independent sets are not."""
+    rng = torch.Generator().manual_seed(0)
+    real = torch.rand(30, 64, generator=rng)
+    assert kid_x1000(real, real, pairs=True).value == pytest.approx(0, abs=1e-9)
+    assert kid_x1000(real, real).value < -1
+
+
+def test_kid_of_pairs_among_more_real_pictures() -> None:
+    """As against all pictures, those of the test set first: the others have no counterpart."""
+    rng = torch.Generator().manual_seed(0)
+    x, y = torch.rand(12, 16, generator=rng), torch.rand(7, 16, generator=rng) + 0.1
+
+    def direct(x: Tensor, y: Tensor, own: int) -> float:
+        k = [((a.double() @ b.double().T) / 16 + 1) ** 3 for a, b in ((x, x), (y, y), (x, y))]
+        n, m = len(x), len(y)
+        within = (k[0].sum() - k[0].trace()) / (n * (n - 1)) + (k[1].sum() - k[1].trace()) / (m * (m - 1))
+        return float(1000 * (within - 2 * (k[2].sum() - k[2].diagonal()[:own].sum()) / (n * m - own)))
+
+    found = kid_x1000(x, y, pairs=True)
+    assert found.value == pytest.approx(direct(x, y, 7), rel=1e-6)
+    here, there = torch.arange(12), torch.arange(7)
+    pairs = np.array([direct(x[here != i], y[there != i], 6) for i in range(7)])
+    alone = np.array([direct(x[here != i], y, 7) for i in range(7, 12)])
+    variance = sum((len(v) - 1) / len(v) * ((v - v.mean()) ** 2).sum() for v in (pairs, alone))
+    assert found.se == pytest.approx(variance**0.5, rel=1e-6)
+
+
+@pytest.mark.parametrize("pairs", [False, True])
+@pytest.mark.parametrize(("measure", "d"), [(metrics.fid, 256), (metrics.fid, 24), (kid_x1000, 64)])
+def test_differences_of_scores_of_the_same_pictures_have_their_own_error(
+    measure: Callable[..., Estimate], d: int, pairs: bool
+) -> None:
+    """Two translators' outputs for the same inputs, against the same real pictures: what is common to both cancels."""
+    rng, n = torch.Generator().manual_seed(0), 60
+    scale = torch.linspace(0.1, 1, d)
+    differences, errors, apart = [], [], []
+    for _ in range(40):
+        source = torch.randn(n, d, generator=rng)
+        real = source if pairs else torch.randn(n, d, generator=rng)
+        real = ((real + 0.3 * torch.randn(n, d, generator=rng)) * scale).relu()
+        one, other = (
+            measure(real, ((source + noise * torch.randn(n, d, generator=rng)) * scale + shift).relu(), pairs=pairs)
+            for noise, shift in ((0.4, 0.1), (0.5, 0.2))
+        )
+        differences.append(one.value - other.value)
+        errors.append(error_of_difference(one, other))
+        apart.append(math.hypot(one.se, other.se))
+    spread = np.std(differences, ddof=1)
+    assert 0.8 < np.mean(errors) / spread < 1.4
+    assert np.mean(apart) > np.mean(errors)
+
+
+def test_the_error_of_a_difference_of_means_is_that_of_the_differences() -> None:
+    rng = torch.Generator().manual_seed(0)
+    hard = torch.rand(50, generator=rng)
+    one, other = (hard + 0.1 * torch.rand(50, generator=rng), hard + 0.1 * torch.rand(50, generator=rng) + 0.2)
+    found = error_of_difference(mean(one.tolist(), 100, 0), mean(other.tolist(), 100, 0))
+    assert found == pytest.approx(float((one - other).double().std()) / 50**0.5, rel=1e-5)
+    assert error_of_difference(mean(one.tolist(), 100, 0), mean(one.tolist(), 100, 0)) == 0
+    assert math.isnan(error_of_difference(Estimate(1.0), mean(one.tolist(), 100, 0)))
+
+
+def test_scores_of_different_pictures_have_independent_errors() -> None:
+    rng = torch.Generator().manual_seed(0)
+    one, other = diversity(torch.rand(20, 1, 8, 8, generator=rng)), diversity(torch.rand(30, 1, 8, 8, generator=rng))
+    elsewhere = other.renamed({"fake": "train"})
+    assert error_of_difference(one, elsewhere) == pytest.approx(math.hypot(one.se, other.se), rel=1e-9)
+
+
 @pytest.mark.parametrize(("measure", "d"), [(metrics.fid, 2048), (metrics.fid, 48), (kid_x1000, 256)])
 def test_errors_are_about_how_far_scores_vary_with_the_pictures(measure: Callable[..., Estimate], d: int) -> None:
     """With fewer pictures than features, and with more; never below, at most 40 % above."""
@@ -176,6 +273,31 @@ def test_scores_of_sets_are_clean_fids() -> None:
     product = scipy.linalg.sqrtm(np.cov(x, rowvar=False) @ np.cov(y, rowvar=False)).real  # as both packages take it
     spread = np.trace(np.cov(x, rowvar=False)) + np.trace(np.cov(y, rowvar=False)) - 2 * np.trace(product)
     assert fid(real, fake) == pytest.approx(((x.mean(0) - y.mean(0)) ** 2).sum() + spread, rel=1e-6)
+
+
+def test_scores_agree_with_published_code_from_the_pixels_on() -> None:
+    """clean-fid's own resizing, picture by picture, the published network, and clean-fid's formulas.
+
+    On every 16th of the 2048 features: the root of a matrix of all of them takes it minutes.
+    """
+    from cleanfid.fid import frechet_distance, kernel_distance
+    from cleanfid.resize import build_resizer
+
+    rng = torch.Generator().manual_seed(0)
+    real = torch.randint(0, 256, (10, 40, 56, 3), generator=rng).to(torch.uint8)
+    fake = (real.float() * 0.6 + 40).to(torch.uint8)
+    network = inception_2015(torch.device("cpu"))
+    resizings: tuple[tuple[Resizing, str], ...] = (("legacy", "legacy_pytorch"), ("clean", "clean"))
+    for how, theirs in resizings:
+        resizer = build_resizer(theirs)
+        ours, published = [], []
+        for pictures in (real, fake):
+            ours.append(network.features(pictures.split(5), how)[:, ::16])
+            resized = torch.from_numpy(np.stack([resizer(picture.numpy()) for picture in pictures]))
+            published.append(network.run(resized.float().permute(0, 3, 1, 2), how)[:, ::16].detach().double().numpy())
+        moments = [moment for x in published for moment in (x.mean(0), np.cov(x, rowvar=False))]
+        assert fid(*ours) == pytest.approx(frechet_distance(*moments), rel=1e-3)
+        assert kid_x1000(*ours).value == pytest.approx(1000 * kernel_distance(*published, num_subsets=1), rel=1e-3)
 
 
 def pictures(n: int = 3, side: int = 16) -> Tensor:

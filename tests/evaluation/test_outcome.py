@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from cyclegan.evaluation.outcome import Outcome, Score, difference, obstacles, read
+from cyclegan.evaluation.certainty import Score
+from cyclegan.evaluation.outcome import Outcome, obstacles, read
 
 EVALUATE: dict[str, Any] = {
     "weights": "ema",
@@ -85,17 +86,3 @@ def test_scores_are_comparable_where_pictures_and_settings_are_the_same(change: 
 def test_two_evaluations_of_which_nothing_is_recorded_are_not_comparable() -> None:
     empty = Outcome({}, {}, {}, None, None, "")
     assert obstacles(empty, empty)
-
-
-def test_a_difference_is_shown_where_it_is_more_than_its_error() -> None:
-    one, other = Score(10.0, 3.0), Score(20.0, 4.0)
-    found = difference(one, other, "lower")
-    assert found.better_by == 10.0
-    assert found.error == pytest.approx(1.959964 * 5.0)
-    assert found.shown
-    assert difference(other, one, "lower").better_by == -10.0
-    assert difference(other, one, "higher").better_by == 10.0
-    assert not difference(Score(10.3, 3.0), other, "lower").shown
-    unknown = difference(Score(1.0), other, "lower")
-    assert (unknown.better_by, unknown.error, unknown.shown) == (19.0, None, False)
-    assert not difference(Score(1.0, 0.0), Score(1.0, 0.0), "lower").shown

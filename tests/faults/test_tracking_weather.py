@@ -1,10 +1,7 @@
 """Trouble with MLflow, as real processes meet it: training ends in the same bytes, its log comes whole, now or later."""
 
-import os
 import resource
 import shutil
-import signal
-import socket
 import sqlite3
 import subprocess
 import sys
@@ -16,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 from faults import unprivileged
 from faults.processes import Started, changed, outputs, repository
 from project import child_environment, git_commit, run, set_params
+from services import MlflowServer
 
 from cyclegan.pipeline import paths
 
@@ -113,53 +110,10 @@ def until(reached: Callable[[], Any], process: Started | None = None) -> None:
         time.sleep(0.05)
 
 
-class Server:
-    """A real MLflow server on loopback that can die and come back."""
-
-    def __init__(self, folder: Path, mlflow_database: Path) -> None:
-        self.folder = folder
-        folder.mkdir()
-        shutil.copy(mlflow_database, folder / "mlflow.db")
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.uri = f"http://127.0.0.1:{self.port}"
-        self.process: subprocess.Popen[bytes] | None = None
-
-    def start(self) -> None:
-        settings = {"MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"}
-        place = ["--backend-store-uri", f"sqlite:///{self.folder}/mlflow.db"]
-        place += ["--artifacts-destination", f"{self.folder}/artifacts"]
-        with (self.folder / "log").open("a") as log:
-            self.process = subprocess.Popen(
-                [sys.executable, "-m", "mlflow", "server", "--workers", "1", "--port", str(self.port), *place],
-                cwd=self.folder,
-                env=child_environment(self.folder) | settings,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        until(self.answers)
-
-    def answers(self) -> bool:
-        assert self.process is not None
-        assert self.process.poll() is None, (self.folder / "log").read_text()
-        try:
-            return requests.get(f"{self.uri}/health", timeout=1).ok
-        except requests.RequestException:
-            return False
-
-    def kill(self) -> None:
-        if self.process is not None:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
-            self.process = None
-
-
 @pytest.fixture
-def server(tmp_path: Path, mlflow_database: Path) -> Iterator[Server]:
+def server(tmp_path: Path, mlflow_database: Path) -> Iterator[MlflowServer]:
     """Not started yet."""
-    made = Server(tmp_path / "server", mlflow_database)
+    made = MlflowServer(tmp_path / "server", mlflow_database)
     yield made
     made.kill()
 
@@ -361,7 +315,7 @@ def test_two_trainings_share_one_new_database(project: Path, undisturbed: Path, 
 
 @pytest.mark.complete
 def test_a_server_away_for_three_stages_gets_one_whole_run_from_sync(
-    project: Path, undisturbed: Path, server: Server
+    project: Path, undisturbed: Path, server: MlflowServer
 ) -> None:
     for stage in ("train", "evaluate", "export"):
         if stage == "export":
@@ -407,7 +361,7 @@ def test_a_server_away_for_three_stages_gets_one_whole_run_from_sync(
 
 @pytest.mark.complete
 def test_a_server_that_dies_in_the_middle_and_comes_back_has_it_all(
-    project: Path, undisturbed: Path, server: Server
+    project: Path, undisturbed: Path, server: MlflowServer
 ) -> None:
     set_params(project, {"tracking.uri": server.uri})
     server.start()
@@ -429,7 +383,9 @@ def test_a_server_that_dies_in_the_middle_and_comes_back_has_it_all(
 
 
 @pytest.mark.complete
-def test_a_server_that_is_back_before_the_end_has_it_all_by_then(project: Path, undisturbed: Path, server: Server) -> None:
+def test_a_server_that_is_back_before_the_end_has_it_all_by_then(
+    project: Path, undisturbed: Path, server: MlflowServer
+) -> None:
     set_params(project, {"tracking.uri": server.uri})
     with paused(project) as (training, goes_on):
         until(lambda: "warning: MLflow at" in training.log.read_text(), training)

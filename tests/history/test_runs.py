@@ -155,7 +155,7 @@ def test_a_finished_training_is_the_run_of_a_result_whatever_came_later(past: Pa
         ("of another", {"train_key": key, REPRODUCES: "b" * 64}, "FINISHED"),
     ]
     ids = []
-    for number, (name, tags, state) in enumerate(kinds):
+    for number, (name, tags, state) in enumerate(kinds, start=1):  # MLflow takes a time of 0 for none
         made = client.create_run("1", start_time=1000 * number, tags=tags, run_name=name).info.run_id
         client.set_terminated(made, state, end_time=1000 * number + 500)
         ids.append(made)

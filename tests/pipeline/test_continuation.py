@@ -183,7 +183,7 @@ def test_from_an_mlflow_run_it_finds_the_models_folder_or_the_commit_that_holds_
     ((run_id, _),) = runs(here)
     state = continued(run_id)
     assert_is_the_finished_one(state, finished)
-    assert "commit" not in state.continued  # the folder is here
+    assert state.continued == {"from": run_id, "train_key": about(finished)["train_key"], "step": "6"}  # the folder is here
 
     set_params(here, {"train.ema_decay": 0.9})  # as it is when DVC has removed the folder, and after other results
     (here / "dvc.lock").write_text((here / "dvc.lock").read_text() + "\n")
@@ -192,8 +192,7 @@ def test_from_an_mlflow_run_it_finds_the_models_folder_or_the_commit_that_holds_
     shutil.rmtree(here / paths.TRAINED)
     state = continued(run_id)
     assert_is_the_finished_one(state, finished)
-    assert state.continued["from"] == run_id
-    assert about(finished)["train_key"] == state.continued["train_key"]
+    assert state.continued == {"from": run_id, "train_key": about(finished)["train_key"], "step": "6"}, "as before"
 
     with sqlite3.connect(here / "mlflow.db") as database:
         database.execute("update tags set value = 'f00' where key = 'train_key'")

@@ -60,6 +60,17 @@ def test_the_floor_is_as_many_training_pictures_as_are_translated(prepared: Path
     assert torch.equal(every.all_features["clean"][len(every.real) :], every.floor_features["clean"])
 
 
+def test_scores_against_all_pictures_need_the_training_pictures(
+    prepared: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = Store(prepared)
+    monkeypatch.setattr(Store, "reference", lambda *_: None)
+    pictures = RealPictures(store, Counted().scorer, 3, tmp_path)
+    assert pictures.domain("A", 2, against_all=False).floor is None
+    with pytest.raises(UserError, match=r"against_all is true .* set preprocess.reference_set to true, or"):
+        pictures.domain("A", 2, against_all=True)
+
+
 def test_features_are_computed_once_for_equal_pictures_and_again_for_others(prepared: Path, tmp_path: Path) -> None:
     store, counted = Store(prepared), Counted()
     for _ in range(2):
@@ -79,11 +90,11 @@ def test_features_are_computed_once_for_equal_pictures_and_again_for_others(prep
         (("raw",), "auto", {"model": "raw"}),
         (("raw", "ema"), "auto", {"model": "ema"}),
         (("raw", "ema"), "raw", {"model": "raw"}),
-        (("raw", "ema", "best"), "auto", {"model": "best", "last": "ema"}),
+        (("raw", "ema", "best"), "auto", {"model": "best", "last": "raw", "last_ema": "ema"}),
         (("raw", "best"), "auto", {"model": "best", "last": "raw"}),
-        (("raw", "ema", "best"), "best", {"model": "best", "last": "ema"}),
-        (("raw", "ema", "best"), "ema", {"model": "ema", "best": "best"}),
-        (("raw", "ema", "best"), "raw", {"model": "raw", "best": "best"}),
+        (("raw", "ema", "best"), "best", {"model": "best", "last": "raw", "last_ema": "ema"}),
+        (("raw", "ema", "best"), "ema", {"model": "ema", "best": "best", "last": "raw"}),
+        (("raw", "ema", "best"), "raw", {"model": "raw", "best": "best", "last_ema": "ema"}),
     ],
 )
 def test_the_best_are_taken_and_the_last_scored_beside_them(

@@ -9,16 +9,22 @@ import pytest
 import torch
 
 from cyclegan import config, images
+from cyclegan.data import store
 from cyclegan.errors import UserError
 from cyclegan.pipeline import report
 from cyclegan.report.contents import Evaluation
 
-DATA = {"source": {"name": "shapes"}, "digest": "now"}
+DATA: dict[str, Any] = {
+    "source": {"name": "shapes"},
+    "digest": "now",
+    "files": {"testA.u8": "a" * 64, "testB.u8": "b" * 64},
+}
 TRAINING = {
     "train_key": "k" * 64,
     "data": {"digest": "then", "trainA": 3},
     "params": {"loss.lambda_A": 10.0},
     "best": {"epoch": 3},
+    "health": {"D_A": {"judged_right": 0.9}},
 }
 PICTURES = {"A_to_B": report.Shown(*torch.rand(3, 5, 1, 4, 6, generator=torch.Generator().manual_seed(0)) * 2 - 1, None)}
 
@@ -45,6 +51,8 @@ def test_curves_lie_in_the_folder_of_their_model(tmp_path: Path) -> None:
     assert found.history["cycle_A"].tolist() == [0.5, 0.25]
     assert found.validation["value"].tolist() == [0.2]
     assert (found.origin.trained_on, found.origin.scored_on, found.origin.best) == ("then", "now", {"epoch": 3})
+    assert found.origin.test_digest == store.test_digest(DATA)
+    assert found.health == {"D_A": {"judged_right": 0.9}}
     assert found.settings["loss.lambda_A"] == 10.0
     assert found.settings["evaluate.model"] == "models/trained"
 
@@ -54,6 +62,7 @@ def test_an_imported_model_has_no_curves_and_no_settings_of_training(tmp_path: P
     assert found.history.empty
     assert found.validation.empty
     assert found.origin.trained_on is None
+    assert found.health == {}
     assert {name.split(".")[0] for name in found.settings} == {"evaluate"}
 
 

@@ -4,14 +4,16 @@ import math
 from pathlib import Path
 
 import pandas as pd
+import torch
 
-from cyclegan.evaluation.metrics import Estimate
+from cyclegan.evaluation.estimate import Estimate
 from cyclegan.pipeline import scores
 
+EASY, HARD = {"fake": torch.tensor([0.0, 0.02])}, {"fake": torch.tensor([0.02, 0.08])}
 TABLES = {
     "A_to_B": {
-        "model": {"pair_l1": Estimate(0.123456789, 0.01, 0.1, 0.15), "cycle_psnr": Estimate(math.inf)},
-        "copy_input": {"pair_l1": Estimate(0.5, 0.02, 0.4, 0.6)},
+        "model": {"pair_l1": Estimate(0.123456789, 0.01, 0.1, 0.15, EASY), "cycle_psnr": Estimate(math.inf)},
+        "copy_input": {"pair_l1": Estimate(0.5, 0.02, 0.4, 0.6, HARD)},
     },
     "B_to_A": {"model": {"kid_x1000_test": Estimate(math.nan)}},
 }
@@ -21,11 +23,11 @@ TABLE = scores.table(TABLES, {"A_to_B": 4, "B_to_A": 5})
 def test_a_row_a_direction_a_subject_and_a_metric(tmp_path: Path) -> None:
     scores.write(TABLE, tmp_path / "reports/scores.csv")
     assert (tmp_path / "reports/scores.csv").read_text().splitlines() == [
-        "direction,subject,metric,value,se,low,high,pictures",
-        "A_to_B,model,pair_l1,0.123457,0.01,0.1,0.15,4",
-        "A_to_B,model,cycle_psnr,,,,,4",
-        "A_to_B,copy_input,pair_l1,0.5,0.02,0.4,0.6,4",
-        "B_to_A,model,kid_x1000_test,,,,,5",
+        "direction,subject,metric,value,se,low,high,se_from_model,pictures",
+        "A_to_B,model,pair_l1,0.123457,0.01,0.1,0.15,,4",
+        "A_to_B,model,cycle_psnr,,,,,,4",
+        "A_to_B,copy_input,pair_l1,0.5,0.02,0.4,0.6,0.0632456,4",
+        "B_to_A,model,kid_x1000_test,,,,,,5",
     ]
     pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "reports/scores.csv"), TABLE)
 

@@ -36,7 +36,7 @@ def scores(n: int, metrics: dict[str, float] = METRICS) -> pd.DataFrame:
             "subject": subject,
             "metric": name,
             "value": value * factor,
-            "se": value * factor * 0.02 if subject == "model" else None,
+            "se": value * factor * 0.02 if subject != "real_train" else None,
             "low": value * factor * 0.96 if subject == "model" else None,
             "high": value * factor * 1.04 if subject == "model" else None,
             "pictures": n,
@@ -99,6 +99,13 @@ def validation() -> pd.DataFrame:
 BEST = {"epoch": 3, "step": 300, "weights": "ema", "metric": "kid_x1000_val", "value": 30.0, "se": 2.0}
 SETTINGS = {"seed": 0, "loss.lambda_A": 10.0, "preprocess.flip": True, "dataset.url": None, "evaluate.batch_size": 8}
 
+HEALTH = {
+    "A_to_B": {"colour_agreement": 0.8, "copying": 0.4, "output_variance": 0.9, "hidden_information": 0.001},
+    "B_to_A": {"colour_agreement": 0.7, "copying": 0.5, "output_variance": 0.8, "hidden_information": -0.0001},
+    "D_A": {"judged_right": 0.9},
+    "D_B": {"judged_right": 0.75},
+}
+
 
 def evaluation(n: int = 20, **changes: Any) -> Evaluation:
     """An evaluation of n pictures a direction that has all a report can show."""
@@ -111,6 +118,7 @@ def evaluation(n: int = 20, **changes: Any) -> Evaluation:
         history=history(),
         validation=validation(),
         settings=SETTINGS,
-        origin=Origin("models/trained", KEY, "best", BEST, "d1ge57", "d1ge57"),
+        origin=Origin("models/trained", KEY, "best", BEST, "d1ge57", "d1ge57", "7e57d1ge57"),
+        health=HEALTH,
     )
     return replace(whole, **changes)

@@ -1,23 +1,26 @@
-"""The report in a real browser, without a network: it is legible on a phone, in the dark, and by keyboard.
+"""The report in a real browser, without a network: it is legible on a phone, in the dark, and by keyboard."""
 
-Skipped where there is no Chromium. Where CI has one, it says CI_NEEDS_BROWSER=1: not to find it is a failure then.
-"""
-
-import os
-import shutil
+import io
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Browser, Error, Page, sync_playwright
+import torch
+from browser import browser
+from PIL import Image
+from playwright.sync_api import Browser, Page
 from project import ROOT
 from samples import evaluation, per_picture, rows
 
+from cyclegan.evaluation.certainty import with_error
+from cyclegan.evaluation.gallery import gallery
+from cyclegan.evaluation.outcome import Outcome
+from cyclegan.report import comparison
 from cyclegan.report.page import page as report
 
-NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-background-networking", "--no-first-run"]
+__all__ = ["browser"]  # a fixture
+
 PHONE, DESK = {"width": 360, "height": 740}, {"width": 1280, "height": 900}
 SMALLEST = 14  # px, of any text
 CONTRAST = 4.5  # WCAG 2.2, level AA, of text in usual sizes
@@ -25,23 +28,6 @@ CONTRAST = 4.5  # WCAG 2.2, level AA, of text in usual sizes
 LONG = "a folder/" + "name_" * 20
 
 Open = Callable[..., Page]
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    found = next((path for path in map(shutil.which, NAMES) if path), None)
-    if found is None:
-        missing = f"no browser is on the path: none of {', '.join(NAMES)}"
-        if os.environ.get("CI_NEEDS_BROWSER") == "1":
-            pytest.fail(f"{missing}, and CI_NEEDS_BROWSER is 1")
-        pytest.skip(missing)
-    with sync_playwright() as driver:
-        try:
-            started = driver.chromium.launch(executable_path=found, args=ARGUMENTS)
-        except Error as error:
-            pytest.fail(f"{found} does not start: {error.message.splitlines()[0]}")
-        yield started
-        started.close()
 
 
 @pytest.fixture(scope="module")
@@ -54,9 +40,60 @@ def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+@pytest.fixture(scope="module")
+def comparison_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three of long names, one of which was scored on other pictures, and that contradict each other."""
+    path = tmp_path_factory.mktemp("comparison") / "comparison.html"
+    found = [
+        with_long_name("main", 30.0, 0.2, 0),
+        with_long_name("experiment_" + "name_" * 12, 20.0, 0.3, 1),
+        with_long_name("other", 20.0, 0.3, 2, test="u" * 64),
+    ]
+    path.write_text(comparison.page(comparison.compare(found)), encoding="utf-8")
+    return path
+
+
+def with_long_name(label: str, kid: float, l1: float, seed: int, test: str = "t" * 64) -> comparison.Subject:
+    scores = {"kid_x1000_test": with_error(kid, 1.0), "pair_l1": with_error(l1, 0.01)}
+    both = {"A_to_B": scores, "B_to_A": scores}
+    rng = torch.Generator().manual_seed(seed)
+    real, fake = (
+        torch.linspace(-1, 1, 2 * 3 * 24 * 24).reshape(2, 3, 24, 24),
+        torch.rand(2, 3, 24, 24, generator=rng) * 2 - 1,
+    )
+    buffer = io.BytesIO()
+    Image.fromarray(gallery(real, fake, fake, real.flip(0), 2)).save(buffer, "PNG")
+    return comparison.Subject(
+        label=label,
+        name="c0ffee00",
+        about="a commit whose subject line is rather long, as they sometimes are",
+        outcome=Outcome(both, {"kid": "50"}, {"test_A": 2, "test_B": 2}, test, "d" * 64, "best", "Drawn by nobody"),
+        params={"loss.lambda_A": str(kid), "dataset.path": "pictures/" + "deep/" * 12},
+        whole=True,
+        galleries={"A_to_B": buffer.getvalue(), "B_to_A": buffer.getvalue()},
+        files={"A_to_B": [f"{LONG}.png", "b.png"]},
+        health={"A_to_B/copying": 0.01 * kid},
+    )
+
+
+@pytest.fixture(scope="module", params=["report", "comparison"])
+def any_file(request: pytest.FixtureRequest, file: Path, comparison_file: Path) -> Path:
+    return file if request.param == "report" else comparison_file
+
+
 @pytest.fixture
 def show(browser: Browser, file: Path) -> Iterator[Open]:
     """show(size, **options): the report in its own window; at last nothing may have been asked for or gone wrong."""
+    yield from opening(browser, file)
+
+
+@pytest.fixture
+def show_any(browser: Browser, any_file: Path) -> Iterator[Open]:
+    """The same of the report, and of a comparison."""
+    yield from opening(browser, any_file)
+
+
+def opening(browser: Browser, file: Path) -> Iterator[Open]:
     contexts, asked, said = [], [], []
 
     def show(size: Any = DESK, **options: Any) -> Page:
@@ -79,8 +116,8 @@ def show(browser: Browser, file: Path) -> Iterator[Open]:
 
 @pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_it_fits_the_screen_with_text_large_enough_to_read(show: Open, size: Any, scheme: Any) -> None:
-    page = show(size, color_scheme=scheme)
+def test_it_fits_the_screen_with_text_large_enough_to_read(show_any: Open, size: Any, scheme: Any) -> None:
+    page = show_any(size, color_scheme=scheme)
     page.evaluate("for (const part of document.querySelectorAll('details')) part.open = true")
     wide, screen = page.evaluate("[document.documentElement.scrollWidth, document.documentElement.clientWidth]")
     assert screen == size["width"]
@@ -94,11 +131,38 @@ def test_it_fits_the_screen_with_text_large_enough_to_read(show: Open, size: Any
             return scale * parseFloat(getComputedStyle(one).fontSize);
         }))""")
     assert smallest >= SMALLEST
+
+
+def test_a_long_name_leaves_room_for_the_score_beside_it(show: Open) -> None:
+    page = show(PHONE)
     name, score = (page.locator(f".strip .{part}").first.bounding_box() for part in ("file", "value"))
     assert name is not None
     assert score is not None
     assert score["height"] < 1.9 * SMALLEST  # of one line, however long the name beside it
     assert name["height"] > score["height"]
+
+
+@pytest.mark.parametrize("size", [PHONE, DESK], ids=["phone", "desk"])
+def test_what_a_finger_is_to_hit_is_large_enough(show_any: Open, size: Any) -> None:
+    """44 px high where it stands by itself, and 24 px, as WCAG 2.2 (2.5.8) asks for, in the rows of a table."""
+    page = show_any(size, has_touch=True)
+    for selector, least in {"nav a": 44, "summary": 44, ".choose": 44, ".scores th a": 24}.items():
+        for box in page.locator(selector).evaluate_all("all => all.map(one => one.getBoundingClientRect().toJSON())"):
+            assert box["height"] >= least, selector
+            assert box["width"] >= least, selector
+
+
+def test_pictures_of_a_comparison_are_shown_with_hard_pixels_and_their_labels(
+    browser: Browser, comparison_file: Path
+) -> None:
+    for page in (opened(PHONE) for opened in opening(browser, comparison_file)):
+        shown = page.locator("#A_to_B .tests figure").first
+        assert shown.locator("figcaption").inner_text() == f"{LONG}.png"
+        assert shown.locator("img").count() == 2 + 2 + 2 + 2
+        widths = shown.locator("img").evaluate_all(
+            "all => all.map(one => [one.complete, one.naturalWidth, one.clientWidth])"
+        )
+        assert all(complete and natural == 24 and width >= 64 for complete, natural, width in widths)
 
 
 def test_wide_tables_scroll_by_themselves_with_names_in_place(show: Open) -> None:
@@ -243,7 +307,7 @@ def test_text_stands_out_from_what_is_behind_it(show: Open, scheme: Any) -> None
         "nav a",
         ".interval",
         ".best .value",
-        ".star",
+        ".mark",
         ".file",
         "summary",
     )

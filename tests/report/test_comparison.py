@@ -2,17 +2,21 @@
 
 import io
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
+import torch
 from PIL import Image
 from rich.console import Console
 
 from cyclegan.errors import UserError
-from cyclegan.evaluation.outcome import Outcome, Score, with_error
+from cyclegan.evaluation.certainty import Score, with_error
+from cyclegan.evaluation.gallery import gallery
+from cyclegan.evaluation.outcome import Outcome
 from cyclegan.report.comparison import Comparison, Subject, compare, page
-from cyclegan.report.comparison_screen import show
+from cyclegan.report.comparison_screen import MARKS, show
 
 
 def picture(colour: str) -> bytes:
@@ -47,7 +51,7 @@ NEW = subject("new", scored(20, 0.91), {"loss.lambda_A": "5.0", "seed": "0"})
 
 
 def marks(comparison: Comparison) -> dict[str, list[str]]:
-    return {row.name: [cell.mark for cell in row.cells] for row in comparison.tables["A_to_B"]}
+    return {row.name: [MARKS[cell.standing] for cell in row.cells] for row in comparison.tables["A_to_B"]}
 
 
 def verdicts(comparison: Comparison) -> dict[str, str]:
@@ -103,9 +107,12 @@ def test_scores_without_errors_are_compared_by_value_and_nothing_is_said_to_be_s
         [subject("one", {"pair_l1": Score(0.123456)}), subject("two", {"pair_l1": Score(0.2), "odd": Score(1)})]
     )
     (row, odd) = found.tables["B_to_A"]
-    assert [(cell.value, cell.interval, cell.mark) for cell in row.cells] == [("0.1235", "", "*"), ("0.2", "", "")]
-    assert row.verdict == "0.07654, error unknown"
-    assert [cell.value for cell in odd.cells] == ["-", "1"]
+    assert [(cell.value, cell.interval, MARKS[cell.standing]) for cell in row.cells] == [
+        ("0.123", "", "*"),
+        ("0.200", "", ""),
+    ]
+    assert row.verdict == "0.077, error unknown"
+    assert [cell.value for cell in odd.cells] == ["-", "1.00"]
     assert found.summaries["A_to_B"] == ""
 
 
@@ -157,20 +164,102 @@ class Parts(HTMLParser):
         self.tags.append((tag, dict(attrs)))
 
 
-def test_the_page_needs_nothing_else_and_shows_the_galleries_beside_each_other() -> None:
-    pictures = [{"A_to_B": picture("red"), "B_to_A": picture("blue")}, {"A_to_B": picture("green")}]
-    subjects = [subject(f"s{n}", scored(n, 0.9), galleries=own) for n, own in enumerate(pictures)]
+def gallery_of(seed: int) -> bytes:
+    """Two test pictures, the same for all seeds, and translations that differ."""
+    generator = torch.Generator().manual_seed(seed)
+    real = torch.linspace(-1, 1, 2 * 3 * 8 * 8).reshape(2, 3, 8, 8)
+    fake = torch.rand(2, 3, 8, 8, generator=generator) * 2 - 1
+    buffer = io.BytesIO()
+    Image.fromarray(gallery(real, fake, fake, real.flip(0), 2)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def test_the_page_needs_nothing_else_and_shows_the_same_test_pictures_in_rows() -> None:
+    galleries = [{"A_to_B": gallery_of(0), "B_to_A": picture("blue")}, {"A_to_B": gallery_of(1)}]
+    files = [{"A_to_B": ["emoji.png", "face.png"]}, {}]
+    subjects = [
+        subject(f"s{n}", scored(n, 0.9), galleries=own, files=names)
+        for n, (own, names) in enumerate(zip(galleries, files, strict=True))
+    ]
     html = page(compare(subjects))
     parts = Parts()
     parts.feed(html)
-    sources = [attributes["src"] or "" for tag, attributes in parts.tags if tag == "img"]
-    assert len(sources) == 3
-    assert all(source.startswith("data:image/png;base64,") for source in sources)
-    assert len(set(sources)) == 3
+    shown = [(attributes["alt"], attributes["src"] or "") for tag, attributes in parts.tags if tag == "img"]
+    assert [alt for alt, _ in shown] == [
+        *(
+            f"{what}: {name}"
+            for name in ("emoji.png", "face.png")
+            for what in ("input", "truth", "output by s0", "rebuilt by s0", "output by s1", "rebuilt by s1")
+        ),
+        "Gallery B_to_A of s0",  # which is no gallery as this version draws them
+    ]
+    assert all(source.startswith("data:image/png;base64,") for _, source in shown)
+    assert html.count("<figcaption>emoji.png</figcaption>") == 1
     links = {value for _, attributes in parts.tags for key, value in attributes.items() if key in ("href", "src", "srcset")}
     assert all((link or "").startswith(("#", "data:")) for link in links)
     assert not re.search(r"url\(|@import|<script|https?://", html)
     assert html.count('class="mark"') == 2 * 2 * 2  # a best and one like it, in two scores, both ways
+
+
+def test_scores_that_contradict_each_other_are_said_in_sentences() -> None:
+    kid, l1 = (
+        (lambda value: {"kid_x1000_test": with_error(value, 1.0)}),
+        (lambda value: {"pair_l1": with_error(value, 0.01)}),
+    )
+    found = compare([subject("old", kid(30) | l1(0.1)), subject("new", kid(20) | l1(0.2))])
+    said = "A → B: the scores contradict each other: new is better by KID x 1000, test; old is better by pair L1."
+    assert said in found.contradictions
+    assert len(found.contradictions) == 2  # the same of B to A
+    assert said in " ".join(shown(found, 80).split())
+    assert "new is better by KID x 1000, test" in page(found)
+    assert compare([OLD, NEW]).contradictions == []
+
+
+def test_directions_that_contradict_each_other_are_said_too() -> None:
+    def both(label: str, there: float, back: float) -> Subject:
+        made = subject(label, {})
+        scores = {"A_to_B": {"pair_l1": with_error(there, 0.01)}, "B_to_A": {"pair_l1": with_error(back, 0.01)}}
+        return replace(made, outcome=replace(made.outcome, scores=scores))
+
+    found = compare([both("old", 0.1, 0.2), both("new", 0.2, 0.1)])
+    assert found.contradictions == [
+        "pair L1: the directions contradict each other: old is better in A → B, new is better in B → A."
+    ]
+
+
+def test_what_is_better_than_copying_in_one_way_only_is_said_as_its_report_says_it() -> None:
+    def beside_a_copy(copied_there: float, copied_back: float) -> Subject:
+        made = subject("new", {"pair_l1": with_error(0.2, 0.01)})
+        own = {
+            direction: {("model", "pair_l1"): with_error(0.2, 0.01), ("copy_input", "pair_l1"): with_error(copied, 0.01)}
+            for direction, copied in (("A_to_B", copied_there), ("B_to_A", copied_back))
+        }
+        return replace(made, outcome=replace(made.outcome, everybodys=own))
+
+    found = compare([OLD, beside_a_copy(0.3, 0.1)], directions=["A_to_B", "B_to_A"])
+    assert found.contradictions == [
+        "new: The directions differ. A → B: better than trivial answers; B → A: not better than a trivial answer."
+    ]
+    facts = found.subjects[1].facts
+    assert facts["verdict A → B"] == "Better than trivial answers."
+    assert found.subjects[0].facts["verdict A → B"] == "-"
+    assert compare([OLD, beside_a_copy(0.3, 0.3)]).contradictions == []
+
+
+def test_of_three_the_one_that_is_better_than_all_others_is_counted() -> None:
+    found = compare([OLD, NEW, subject("third", scored(10, 0.5))])
+    assert [row.better for row in found.tables["A_to_B"]] == ["third", "", None]
+    assert [row.verdict for row in found.tables["A_to_B"]] == ["", "", ""]
+    assert found.summaries["A_to_B"] == "Of 2 scores: third is best in 1, no difference that the test set can show in 1."
+
+
+def test_health_and_both_digests_are_facts() -> None:
+    sick = subject("sick", {}, health={"A_to_B/copying": 0.01, "A_to_B/output_variance": 0.9, "failing": 1.0})
+    assert sick.facts["health"] == "bad: A_to_B/copying"
+    assert subject("well", {}, health={"A_to_B/copying": 0.4}).facts["health"] == "good"
+    assert OLD.facts["health"] == "-"
+    known = replace(OLD, outcome=replace(OLD.outcome, data_digest="d" * 64))
+    assert (known.facts["training data"], known.facts["test set"]) == ("d" * 8, "t" * 8)
 
 
 def test_names_from_outside_are_text_on_the_page() -> None:

@@ -14,12 +14,12 @@ import pandas as pd
 import pytest
 from PIL import Image
 from project import ROOT
-from samples import BEST, FACTORS, KEY, METRICS, SOURCE, evaluation, history, per_picture, rows, scores, validation
+from samples import BEST, FACTORS, HEALTH, KEY, METRICS, SOURCE, evaluation, history, per_picture, rows, scores, validation
 
 from cyclegan.evaluation import catalogue
-from cyclegan.report import curves, galleries, numbers, pictures, tables, verdicts
+from cyclegan.evaluation.certainty import Score
+from cyclegan.report import curves, galleries, health, numbers, pictures, tables, verdicts
 from cyclegan.report.contents import Origin
-from cyclegan.report.numbers import Score
 from cyclegan.report.page import page
 
 VOID = {"meta", "link", "img", "input", "br", "use", "path"}
@@ -116,7 +116,7 @@ def test_every_score_stands_in_the_table_with_its_meaning_within_reach(whole: st
         assert {"href": f"#score-{name}", "title": about.meaning} in read.of("a")
     for subject in FACTORS:
         assert catalogue.SUBJECTS[subject] in read.text
-    assert "0.096 to 0.104" in read.text  # the interval of pair_l1
+    assert "0.0960 to 0.1040" in read.text  # the interval of pair_l1
     assert "20 test pictures" in read.text
     for name, value in {"lambda_A": "10.0", "flip": "true", "url": "null", "seed": "0"}.items():
         assert f"{name}{value}" in read.text.replace(" ", "")
@@ -125,7 +125,8 @@ def test_every_score_stands_in_the_table_with_its_meaning_within_reach(whole: st
 def test_origin_names_training_data_weights_and_commit(whole: str) -> None:
     read = Reader(whole)
     assert KEY in read.text
-    assert "d1ge57" in read.text
+    assert "Training data (data_digest)d1ge57" in read.text.replace(" d1", "d1")
+    assert "Test set (test_digest)7e57d1ge57" in read.text.replace(" 7e", "7e")
     assert "averaged weights of epoch 3 (step 300), where KID x 1000, val was 30.0 ± 2.0" in read.text  # spaces are joined
     assert f"git log --reverse -S {KEY[:16]} -- metrics/train.json" in read.text
     named = Reader(page(evaluation(), commit="c0ffee")).text
@@ -153,7 +154,7 @@ def test_what_is_missing_is_left_out(whole: str, changes: dict[str, Any], gone: 
 
 
 def test_an_imported_model_has_neither_curves_nor_commit() -> None:
-    origin = Origin("weights/maps", f"imported {KEY}", "raw", None, None, "d1ge57")
+    origin = Origin("weights/maps", f"imported {KEY}", "raw", None, None, "d1ge57", "7e57")
     nothing = pd.DataFrame()
     read = Reader(page(evaluation(origin=origin, history=nothing, validation=nothing, settings={"evaluate.batch_size": 8})))
     assert "#training" not in {link["href"] for link in read.of("a")}
@@ -229,25 +230,32 @@ def test_pictures_that_are_no_squares_keep_their_shape() -> None:
 # --- verdicts and tables ----------------------------------------------------------------------------------------------
 
 
-def of(**values: tuple[float, float]) -> dict[tuple[str, str], Score]:
-    """Scores by "subject__metric", each a value and its error."""
-    return {tuple(name.split("__")): Score(*value) for name, value in values.items()}  # type: ignore[misc]
+def of(**values: tuple[float, ...]) -> dict[tuple[str, str], Score]:
+    """Scores by "subject__metric": a value, its error (NaN: not known), and perhaps that of its lead on the model."""
+    return {tuple(name.split("__")): scored(*value) for name, value in values.items()}  # type: ignore[misc]
+
+
+def scored(value: float, se: float, se_from_model: float | None = None) -> Score:
+    return Score(value, None if np.isnan(se) else se, se_from_model=se_from_model)
 
 
 @pytest.mark.parametrize(
     ("pair", "copied", "mark", "said"),
     [
-        ((0.10, 0.01), (0.20, np.nan), "✓", "50\N{NO-BREAK SPACE}% better than copying the input (0.200)"),
-        ((0.20, 0.01), (0.10, np.nan), "✗", "100\N{NO-BREAK SPACE}% worse than copying the input (0.100)"),
-        ((0.10, 0.01), (0.11, np.nan), "≈", "not clearly different from copying the input (0.110)"),
-        ((0.10, 0.01), (0.1196, 0.0), "≈", "not clearly different"),  # 1.96 errors
+        ((0.10, 0.01), (0.20, 0.01), "✓", "50\N{NO-BREAK SPACE}% better than copying the input (0.200)"),
+        ((0.20, 0.01), (0.10, 0.01), "✗", "100\N{NO-BREAK SPACE}% worse than copying the input (0.100)"),
+        ((0.10, 0.01), (0.11, 0.0), "≈", "not shown to differ from copying the input (0.110)"),
+        ((0.10, 0.01), (0.1195, 0.0), "≈", "not shown to differ"),  # 1.96 errors
         ((0.10, 0.01), (0.1197, 0.0), "✓", "better"),
-        ((0.10, 0.01), (0.1197, 0.01), "≈", "not clearly different"),  # of both
-        ((0.10, np.nan), (0.1001, np.nan), "✓", "less than 1\N{NO-BREAK SPACE}% better"),
+        ((0.10, 0.01), (0.1197, 0.01), "≈", "not shown to differ"),  # of both
+        ((0.10, 0.01), (0.1197, 0.01, 0.01), "✓", "better"),  # of the difference, where it is known
+        ((0.10, 0.01), (0.1197, 0.0, 0.02), "≈", "not shown to differ"),
+        ((0.10, 0.0001), (0.1005, 0.0), "✓", "less than 1\N{NO-BREAK SPACE}% better"),
+        ((0.10, 0.01), (0.20, np.nan), "≈", "but of which error is not known, so that no difference is shown"),
     ],
 )
 def test_a_verdict_is_what_the_numbers_say(
-    pair: tuple[float, float], copied: tuple[float, float], mark: str, said: str
+    pair: tuple[float, ...], copied: tuple[float, ...], mark: str, said: str
 ) -> None:
     found = verdicts.verdict(of(model__pair_l1=pair, copy_input__pair_l1=copied, mean_colour__pair_l1=(0.5, np.nan)))
     assert found.mark == mark
@@ -273,12 +281,13 @@ def test_scores_that_disagree_are_both_told() -> None:
     found = verdicts.verdict(
         of(
             model__pair_l1=(0.1, 0.001),
-            copy_input__pair_l1=(0.2, np.nan),
+            copy_input__pair_l1=(0.2, 0.001),
             model__fid_clean_test=(90.0, 1.0),
-            copy_input__fid_clean_test=(50.0, np.nan),
+            copy_input__fid_clean_test=(50.0, 1.0),
         )
     )
     assert found.mark == "±"
+    assert "contradict each other: better by pair L1, worse by FID (clean), test." in found.contradiction
     assert ["better" in found.evidence[0], "worse" in found.evidence[1]] == [True, True]
 
 
@@ -312,13 +321,86 @@ def test_the_best_of_a_row_is_marked_and_what_cannot_compete_is_not() -> None:
     drawn = tables.table(own)
     assert list(drawn.heads) == ["model", "copy_input", "mean_colour", "real_train"]
     best = {
-        line.name: [subject for subject, cell in zip(drawn.heads, line.cells, strict=True) if cell.best]
+        line.name: [subject for subject, cell in zip(drawn.heads, line.cells, strict=True) if cell.standing == "best"]
         for lines in drawn.groups.values()
         for line in lines
     }
-    assert best.pop("pair_psnr") == ["model", "copy_input"]  # equal as printed
-    assert best == {"pair_l1": ["copy_input"], "cycle_l1": ["model"], "cycle_psnr": ["model"], "diversity": []}
+    expected = {"pair_l1": ["copy_input"], "cycle_l1": ["model"], "cycle_psnr": ["model"], "diversity": []}
+    assert best == expected | {"pair_psnr": ["model"]}
     assert [cell.value for cell in drawn.groups["Like the true counterpart"][0].cells][2] == numbers.MISSING
+
+
+def test_what_is_not_shown_to_differ_from_the_best_is_marked_by_the_rule_of_the_verdict() -> None:
+    own = of(
+        model__kid_x1000_test=(10.0, 1.0),
+        copy_input__kid_x1000_test=(12.0, 1.0),
+        mean_colour__kid_x1000_test=(90.0, 1.0),
+        last__kid_x1000_test=(11.0, 1.0, 0.1),
+    )
+    ((line,),) = tables.table(own).groups.values()
+    assert [(cell.value, cell.standing) for cell in line.cells] == [
+        ("10.0", "best"),
+        ("12.0", "alike"),
+        ("90.0", ""),
+        ("11.0", ""),  # of the same pictures, and so surely worse
+    ]
+    assert verdicts.verdict(own).mark == "≈"
+
+
+def test_directions_that_differ_are_said_to() -> None:
+    good = verdicts.verdict(of(model__pair_l1=(0.1, 0.001), copy_input__pair_l1=(0.2, 0.001)))
+    bad = verdicts.verdict(of(model__pair_l1=(0.2, 0.001), copy_input__pair_l1=(0.1, 0.001)))
+    assert verdicts.across({"A → B": good, "B → A": good}) == ""
+    said = "The directions differ. A → B: better than trivial answers; B → A: not better than a trivial answer."
+    assert verdicts.across({"A → B": good, "B → A": bad}) == said
+
+
+def test_errors_are_read_from_the_table_as_far_as_there_are_any() -> None:
+    table = scores(20).assign(se_from_model=np.nan)
+    table.loc[table["subject"] == "copy_input", "se_from_model"] = 0.5
+    found = numbers.scores_of(table, "A_to_B")
+    assert found["copy_input", "pair_l1"].se_from_model == 0.5
+    assert found["model", "pair_l1"].se_from_model is None
+    assert found["real_train", "pair_l1"].se is None
+    without = numbers.scores_of(scores(20), "A_to_B")
+    assert without["copy_input", "pair_l1"].se_from_model is None
+
+
+@pytest.mark.parametrize(
+    ("errors", "expected"),
+    [([4.5, 2.0], 1), ([45.0], 0), ([0.0089], 4), ([0.0], 3), ([None], 3), ([3e-12], numbers.MOST_DECIMALS)],
+)
+def test_decimals_follow_the_smallest_error(errors: list[float | None], expected: int) -> None:
+    assert numbers.decimals_of(Score(0.1, error) for error in errors) == expected
+
+
+def test_there_is_no_minus_zero_and_errors_have_the_decimals_of_their_value() -> None:
+    assert numbers.text(-0.0001, 2) == "0.00"
+    assert numbers.text(-0.01, 2) == "\N{MINUS SIGN}0.01"
+    assert numbers.within(0.1477, 0.00886).replace("\N{NO-BREAK SPACE}", " ") == "0.1477 ± 0.0089"
+    assert numbers.within(0.1477, None) == "0.148"
+
+
+# --- health -----------------------------------------------------------------------------------------------------------
+
+
+def test_health_stands_on_the_page_and_says_what_fails() -> None:
+    healthy = Reader(page(evaluation())).text
+    assert "No check fails." in healthy
+    assert "colour agreementbad: below \N{MINUS SIGN}0.250 0.800 0.700" in healthy
+    assert "judged rightbad: above 0.998 0.750 0.900" in healthy  # of D_B, which judges A to B, and of D_A
+    sick = Reader(page(evaluation(health=HEALTH | {"A_to_B": HEALTH["A_to_B"] | {"copying": 0.01}}))).text
+    assert "1 check fails at the end of the training" in sick
+    assert "health/A_to_B/copying is 0.01, below 0.05: the output is the input, all but unchanged" in sick
+    assert "Health" not in Reader(page(evaluation(health={}))).text
+
+
+def test_a_critic_that_is_always_right_is_no_fault() -> None:
+    values = {"D_A": {"judged_right": 1.0}, "D_B": {"judged_right": 1.0}}
+    found, other = health.health(values, "wgangp"), health.health(values, "lsgan")
+    assert found is not None
+    assert other is not None
+    assert (len(found.faults), len(other.faults)) == (0, 2)
 
 
 def test_a_score_the_catalogue_does_not_know_is_shown_by_its_name() -> None:
@@ -377,8 +459,7 @@ def test_an_installed_package_holds_the_files_that_the_page_is_made_of() -> None
     folder = ROOT / "src/cyclegan/report"
     packaged = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
     others = {path.name for path in folder.iterdir() if path.is_file() and path.suffix != ".py"}
-    assert others == {f"{name}.{kind}" for name, kind in itertools.product(("page", "comparison"), ("html", "css"))} | {
-        "page.js"
-    }
+    pages = {f"{name}.{kind}" for name, kind in itertools.product(("page", "comparison"), ("html", "css"))}
+    assert others == pages | {"page.js", "base.css"}
     assert packaged == {"cyclegan": ["report/*.html", "report/*.css", "report/*.js"]}
     assert Path(curves.__file__).parent == folder

@@ -611,3 +611,47 @@ def test_an_error_is_told_by_what_it_comes_down_to_without_passwords() -> None:
     assert sender.explain(error) == "[Errno 111] Connection refused"
     assert sender.explain(OSError("no answer of http://user:secret@host/path\nand more")) == "no answer of http://host/path"
     assert sender.explain(TimeoutError()) == "TimeoutError"
+
+
+def test_a_description_leads_to_artifacts_and_leaves_what_people_wrote(root: Path) -> None:
+    start(root, "t1").finish("FINISHED")
+    client = MlflowClient(store_in(root).uri)
+    (run_id,) = (run["id"] for run in runs(root))
+
+    def described(text: str) -> str:
+        with tracking.add_to(store_in(root), root, "k1", "name") as log:
+            log.describe(text)
+        note: str = client.get_run(run_id).data.tags["mlflow.note.content"]
+        return note
+
+    note = described("**Good.** [report](artifact:a b/r.html)\n\n![A](artifact:e/A.png) artifact:e/none")
+    experiment_id = client.get_run(run_id).info.experiment_id
+    page = f"#/experiments/{experiment_id}/runs/{run_id}/artifacts/a%20b/r.html"
+    picture = f"get-artifact?path=e%2FA.png&run_uuid={run_id}"
+    ours = f"**Good.** [report]({page})\n\n![A]({picture}) artifact:e/none"
+    assert note == f"<!-- evaluation -->\n{ours}\n<!-- end of the evaluation -->"
+    client.set_tag(run_id, "mlflow.note.content", f"above\n{note}\nbelow")
+    assert described("Bad.") == "above\n<!-- evaluation -->\nBad.\n<!-- end of the evaluation -->\nbelow"
+    client.set_tag(run_id, "mlflow.note.content", "only mine")
+    assert described("Good.") == "<!-- evaluation -->\nGood.\n<!-- end of the evaluation -->\n\nonly mine"
+
+
+def started(root: Path, tags: dict[str, str], name: str, former: list[str]) -> dict[str, Any]:
+    """A start of the training t1; what its run is called and tagged then."""
+    data = {"source": "s", "digest": "d", "commit": "c"}
+    tracking.start_training(
+        store_in(root), root, "t1", "k1", name, {}, tags, data, system_metrics=False, former_names=former
+    ).finish("KILLED")
+    (run,) = runs(root)
+    return {"name": run["name"], **{tag: run["tags"].get(tag) for tag in ("experiment", "commit")}}
+
+
+def test_a_later_start_takes_away_what_is_no_longer_true(root: Path) -> None:
+    first = {"experiment": "one", "commit": "c1"}
+    assert started(root, first, "x one", []) == {"name": "x one", **first}
+    second = {"experiment": "", "commit": "c2"}
+    assert started(root, second, "x", ["x one"]) == {"name": "x", "experiment": None, "commit": "c2"}
+    (run,) = runs(root)
+    MlflowClient(store_in(root).uri).update_run(run["id"], name="the good one")
+    third = {"experiment": "three", "commit": "c2"}
+    assert started(root, third, "x three", ["x one", "x"]) == {"name": "the good one", **third}, "a user's name stays"

@@ -103,6 +103,7 @@ def test_a_restored_state_trains_on_to_the_bytes_of_an_undisturbed_one(
     state = make_state(config)
     train(state, config, data, until=3)
     state.training_id, state.computed_by = "abc123", {"device": "x"}
+    state.origins = [{"step": "0", "commit": "c"}, {"step": "2", "commit": "d"}]
     state.validation = [(0.1, 0.2), (1 / 3, 1e-9)]
     state.selection = Selection("pair_l1 on 12 and 34", stopped=2)
     for weights, values in (("raw", (0.5, 1 / 3)), ("ema", (None, 0.1))):
@@ -115,6 +116,7 @@ def test_a_restored_state_trains_on_to_the_bytes_of_an_undisturbed_one(
     resumed = make_state(config.model_copy(update={"seed": 99}))
     assert restore_checkpoint(resumed, tmp_path) == path
     assert (resumed.training_id, resumed.computed_by) == ("abc123", {"device": "x"})
+    assert resumed.origins == state.origins
     assert_equal(resumed, state)
     for one in (state, resumed):
         train(one, config, data, until=6)

@@ -149,6 +149,9 @@ def test_raw_generators_and_averages_are_judged_by_what_they_paint_and_the_best_
     before, random = everything(state), torch.get_rng_state()
     validation.after_epoch(state, 1, nullcontext(), last=False)
     assert state.selection.rows == []  # it is the second epoch's turn
+    with_last = deepcopy(state)
+    validation.after_epoch(with_last, 1, nullcontext(), last=True)
+    assert len(with_last.selection.rows) == 4, "the last epoch is always scored: it may be the best"
     validation.after_epoch(state, 2, nullcontext(), last=False)
     rows = {(row.weights, row.direction): (row.value, row.se) for row in state.selection.rows}
     for weights, kind in (("raw", state.networks.generators()), ("ema", state.average)):

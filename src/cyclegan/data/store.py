@@ -9,6 +9,7 @@ A prepared folder holds
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -149,6 +150,12 @@ class PixelSet:
         return images.to_tensor(torch.from_numpy(stack))
 
 
+def test_digest(summary: Mapping[str, Any]) -> str:
+    """Of the test pictures, from what dataset.json says: SHA-256 of the pixels' digests of both test sets."""
+    digests = [summary["files"][f"test{domain}.u8"] for domain in ("A", "B")]
+    return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
+
+
 class Store:
     """A prepared folder, opened for reading; `verify` compares every file with its digest.
 
@@ -177,8 +184,7 @@ class Store:
     @property
     def test_digest(self) -> str:
         """SHA-256 of the pixels of both test sets: scores of other test pictures are other scores."""
-        digests = [self.summary["files"][f"test{domain}.u8"] for domain in ("A", "B")]
-        return hashlib.sha256(json.dumps(digests).encode()).hexdigest()
+        return test_digest(self.summary)
 
     @property
     def paired_test(self) -> bool:

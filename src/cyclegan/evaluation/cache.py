@@ -12,7 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-VERSION = 1  # of how features are computed: raise it when they change
+VERSION = 2  # of how features are computed: raise it when they change
 
 
 def cached(folder: Path, what: dict[str, object], compute: Callable[[], Tensor]) -> Tensor:

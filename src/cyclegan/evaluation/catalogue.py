@@ -12,11 +12,13 @@ SUBJECTS = {
     "model": "the generators that are exported",
     "best": "the best generators by validation",
     "last": "the generators as the training left them",
+    "last_ema": "moving averages of these",
     "copy_input": "the input, unchanged",
     "mean_colour": "one colour: the mean of the domain asked for",
     "real_train": "as many real training pictures of the domain asked for: the floor",
 }
-"""Who is scored; the last three are trivial answers and real pictures. `best` and `last` stand where `model` is another."""
+"""Who is scored; the last three are trivial answers and real pictures. `best`, `last` and `last_ema` stand where `model` is
+another."""
 
 SETS = {
     "test": "the real test pictures of the domain asked for",

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from cyclegan.evaluation import catalogue
-from cyclegan.evaluation.outcome import Outcome, Score, difference, obstacles, with_error
+from cyclegan.evaluation.certainty import Score, difference, with_error
+from cyclegan.evaluation.outcome import Outcome, obstacles
 
 Alias = Literal["champion", "challenger"]
 

@@ -3,9 +3,10 @@
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
-from cyclegan.evaluation.health import Values
+if TYPE_CHECKING:
+    from cyclegan.evaluation.health import Values  # which needs PyTorch
 
 PATIENCE = 3  # measurements in a row in which a check fails before there is a warning
 BEGINNING = 0.1  # of a training, in which there is none: its networks have learnt nothing yet
@@ -80,11 +81,11 @@ class Watch:
         self.ignored = ignored
         self.failures: dict[str, int] = {}
 
-    def failing(self, values: Values) -> list[str]:
+    def failing(self, values: "Values") -> list[str]:
         """Which values are bad, by their whole names."""
         return [name for name, value in values.items() if _check(name) not in self.ignored and fails(name, value)]
 
-    def lines(self, values: Values, share: float) -> list[str]:
+    def lines(self, values: "Values", share: float) -> list[str]:
         """What to print of the values at a share in (0, 1] of the whole training."""
         if share < BEGINNING:
             return []
@@ -113,5 +114,11 @@ def explain(name: str, value: float) -> str:
     return f"health/{name} is {value:.3g}, {check.bad} {check.threshold:g}: {check.meaning}. {remedy}"
 
 
+def parts(name: str) -> tuple[str, str]:
+    """What was examined and by which check, from a value's whole name: A_to_B and copying."""
+    subject, _, check = name.rpartition("/")
+    return subject, check
+
+
 def _check(name: str) -> str:
-    return name.rpartition("/")[2]
+    return parts(name)[1]

@@ -96,7 +96,8 @@ def inception_2015(device: torch.device) -> FeatureNetwork:
 
     def run(levels: Tensor, how: Resizing) -> Tensor:
         # pytorch-fid maps 0..255 to [-1, 1]; clean-fid maps 128 to 0
-        features: Tensor = network(levels / 127.5 - 1 if how == "legacy" else (levels - 128) / 128)
+        scaled = levels / 127.5 - 1 if how == "legacy" else (levels - 128) / 128
+        features: Tensor = network(scaled.contiguous(memory_format=torch.channels_last))  # a tenth quicker on a processor
         return features
 
     return FeatureNetwork("", digest, 299, device, run)

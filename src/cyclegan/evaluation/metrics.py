@@ -1,4 +1,4 @@
-"""The arithmetic of each score, with its error."""
+"""The arithmetic of each score."""
 
 import math
 from dataclasses import dataclass
@@ -8,38 +8,15 @@ from torch import Tensor
 from torch.nn import functional
 from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
-from cyclegan import randomness
+from cyclegan.evaluation.estimate import ABSENT, Estimate
 
 RANGE = 2.0  # pictures span [-1, 1]
-NORMAL = 1.959964  # standard errors on either side of a normal distribution's middle 95 %
 COARSE = 32  # px, the side at which outputs are compared with one another
 ROWS = 1024  # of a kernel matrix at a time
 LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue: ITU-R BT.601
 
 
-@dataclass(frozen=True)
-class Estimate:
-    """A score of finitely many pictures: NaN where something is undefined, infinite where the score is.
-
-    Attributes:
-        value: the score.
-        se: its standard error: how far it would vary with other pictures of the same kind.
-        low, high: the interval of 95 %.
-    """
-
-    value: float
-    se: float = math.nan
-    low: float = math.nan
-    high: float = math.nan
-
-    @staticmethod
-    def normal(value: float, variance: float) -> "Estimate":
-        """With the interval that a normal distribution would have."""
-        se = math.sqrt(variance)
-        return Estimate(value, se, value - NORMAL * se, value + NORMAL * se)
-
-
-def fid(real: Tensor, fake: Tensor) -> Estimate:
+def fid(real: Tensor, fake: Tensor, *, pairs: bool = False) -> Estimate:
     """Frechet Inception Distance (Heusel et al. 2017) of features [N, D] and [M, D]; covariances divide by N - 1.
 
     |mu_1 - mu_2|^2 + Tr S_1 + Tr S_2 - 2 Tr (S_1 S_2)^(1/2), where the last trace is taken from the features themselves:
@@ -48,7 +25,8 @@ def fid(real: Tensor, fake: Tensor) -> Estimate:
 
     The error is the infinitesimal jackknife's (Efron 1982): the spread of each picture's influence, which the singular
     vectors give. It says how the score varies with the pictures, not that with few pictures FID is biased upwards: compare
-    it only between sets of equal sizes.
+    it only between sets of equal sizes. With `pairs`, where the i-th of both show the same, the score is the same, and its
+    error is that of pairs: what a picture and its counterpart add to it is added up first.
     """
     first, second = (features.double() for features in (real, fake))
     shift = first.mean(0) - second.mean(0)
@@ -58,13 +36,14 @@ def fid(real: Tensor, fake: Tensor) -> Estimate:
     u, singular, v = torch.linalg.svd(r_1 @ r_2.T, full_matrices=False)
     overlap = singular.sum()
     value = shift.square().sum() + x_1.square().sum() + x_2.square().sum() - 2 * overlap
-    variance = 0.0
-    for x, vectors, sign in ((x_1, _product(q_1, u), 1.0), (x_2, _product(q_2, v.T), -1.0)):
+    influence = {}
+    for name, x, vectors, sign in (("real", x_1, _product(q_1, u), 1.0), ("fake", x_2, _product(q_2, v.T), -1.0)):
         n = len(x)
         squares, shared = x.square().sum(1), vectors.square() @ singular
-        influence = 2 * sign * (x @ shift) * (n - 1) ** 0.5 + n * (squares - shared) - squares.sum() + overlap
-        variance += float(influence.square().sum()) / n**2
-    return Estimate.normal(float(value), variance)
+        influence[name] = 2 * sign * (x @ shift) * (n - 1) ** 0.5 + n * (squares - shared) - squares.sum() + overlap
+        influence[name] /= n
+    estimate = Estimate.normal(float(value), influence)
+    return estimate.of_pairs() if pairs else estimate
 
 
 def _factors(x: Tensor) -> tuple[Tensor | None, Tensor]:
@@ -79,7 +58,7 @@ def _product(q: Tensor | None, vectors: Tensor) -> Tensor:
     return vectors if q is None else q @ vectors
 
 
-def kid_x1000(real: Tensor, fake: Tensor) -> Estimate:
+def kid_x1000(real: Tensor, fake: Tensor, *, pairs: bool = False) -> Estimate:
     """Kernel Inception Distance (Binkowski et al. 2018) x 1000: unbiased MMD^2 with the kernel (x.y / D + 1)^3.
 
     Of all pictures at once: one subset, the whole sets. Their random subsets, of which others take the mean, have the same
@@ -87,6 +66,9 @@ def kid_x1000(real: Tensor, fake: Tensor) -> Estimate:
 
     Args:
         real, fake: features [N, D] and [M, D].
+        pairs: whether the i-th of both show the same, N >= M. A picture and its own counterpart are no independent draws,
+            and their kernel, larger than others, would make the distance too small, below 0 for a perfect translator. It is
+            left out then (Gretton et al. 2012, "A Kernel Two-Sample Test", equation 4), and the jackknife leaves out pairs.
 
     Returns:
         NaN where a set has fewer than two pictures: the unbiased estimate needs two; no error with fewer than three.
@@ -95,19 +77,64 @@ def kid_x1000(real: Tensor, fake: Tensor) -> Estimate:
     if min(n, m) < 2:
         return Estimate(math.nan)
     x, y = real.double(), fake.double()
-    within_x, within_y, across_x, across_y = _sums(x, x), _sums(y, y), _sums(x, y), _sums(y, x)
-    within_x, within_y = within_x - _kernel(x, x, diagonal=True), within_y - _kernel(y, y, diagonal=True)
-    of_x, of_y = within_x.sum() / (n * (n - 1)), within_y.sum() / (m * (m - 1))
-    across = across_x.sum()
-    value = of_x + of_y - 2 * across / (n * m)
+    within_x, within_y = (_sums(z, z) - _kernel(z, z, diagonal=True) for z in (x, y))
+    across_x, across_y = _sums(x, y), _sums(y, x)
+    if pairs:
+        own = _kernel(x[:m], y, diagonal=True)
+        across_x[:m] -= own
+        across_y -= own
+    sums = _Sums(within_x.sum(), within_y.sum(), across_x.sum(), n, m, m if pairs else 0)
+    value = float(sums.mmd())
     if min(n, m) < 3:
-        return Estimate(1000 * float(value))
-    variance = 0.0
-    for own, crossing, size, others in ((within_x, across_x, n, m), (within_y, across_y, m, n)):
-        inside = (own.sum() - 2 * own) / ((size - 1) * (size - 2))  # without each picture; the other set's own stays
-        without = inside - 2 * (across - crossing) / ((size - 1) * others)
-        variance += (size - 1) / size * float((without - without.mean()).square().sum())
-    return Estimate.normal(1000 * float(value), 1e6 * variance)
+        return Estimate(1000 * value)
+    if pairs:
+        without = {
+            "pair": sums.without(within_x[:m], within_y, across_x[:m] + across_y, 1, 1),
+            "real": sums.without(within_x[m:], ABSENT, across_x[m:], 1, 0),
+        }
+    else:
+        without = {
+            "real": sums.without(within_x, ABSENT, across_x, 1, 0),
+            "fake": sums.without(ABSENT, within_y, across_y, 0, 1),
+        }
+    return Estimate.normal(1000 * value, {name: 1000 * _jackknifed(values) for name, values in without.items()})
+
+
+@dataclass(frozen=True)
+class _Sums:
+    """Sums of kernels over ordered pairs of different pictures: within either set and across, and of how many pictures.
+
+    `across` leaves out `own` kernels: those of pictures with their own counterparts.
+    """
+
+    within_x: Tensor
+    within_y: Tensor
+    across: Tensor
+    n: int
+    m: int
+    own: int
+
+    def mmd(self) -> Tensor:
+        n, m = self.n, self.m
+        return self.within_x / (n * (n - 1)) + self.within_y / (m * (m - 1)) - 2 * self.across / (n * m - self.own)
+
+    def without(self, of_x: Tensor, of_y: Tensor, across: Tensor, from_x: int, from_y: int) -> Tensor:
+        """The distances without one picture of the first set, of the second, or without a pair, by their own sums."""
+        rest = _Sums(
+            self.within_x - 2 * of_x,
+            self.within_y - 2 * of_y,
+            self.across - across,
+            self.n - from_x,
+            self.m - from_y,
+            self.own - 1 if from_x and from_y else self.own,
+        )
+        return rest.mmd()
+
+
+def _jackknifed(without: Tensor) -> Tensor:
+    """Influences whose squares sum up to the jackknife's variance."""
+    n = max(len(without), 1)
+    return ((n - 1) / n) ** 0.5 * (without.mean() - without) if len(without) else without
 
 
 def _kernel(x: Tensor, y: Tensor, *, diagonal: bool = False) -> Tensor:
@@ -118,22 +145,6 @@ def _kernel(x: Tensor, y: Tensor, *, diagonal: bool = False) -> Tensor:
 def _sums(x: Tensor, y: Tensor) -> Tensor:
     """Each x's sum of kernels with all of y, [N]."""
     return torch.cat([_kernel(rows, y).sum(1) for rows in torch.split(x, ROWS)])
-
-
-def mean(values: list[float], samples: int, seed: int) -> Estimate:
-    """The mean over pictures; its error and interval by the bootstrap (Efron 1979), percentiles of `samples` resamplings.
-
-    Neither depends on the order of the pictures, but for the resamplings' own noise. Infinite values, as the PSNR of
-    equal pictures is, make it infinite.
-    """
-    value = math.fsum(values) / len(values)
-    if not math.isfinite(value) or len(values) < 2:
-        return Estimate(value)
-    numbers = torch.tensor(sorted(values), dtype=torch.float64)
-    drawn = randomness.generator(seed, "bootstrap").integers(len(values), size=(samples, len(values)))
-    means = numbers[torch.from_numpy(drawn)].mean(1)
-    low, high = torch.quantile(means, torch.tensor([0.025, 0.975], dtype=torch.float64)).tolist()
-    return Estimate(value, float(means.std()), low, high)
 
 
 def l1(output: Tensor, target: Tensor) -> list[float]:
@@ -210,9 +221,5 @@ def diversity(outputs: Tensor) -> Estimate:
     height, width = outputs.shape[2:]
     coarse = functional.adaptive_avg_pool2d(outputs, (min(height, COARSE), min(width, COARSE))).flatten(1).double()
     distances = torch.cdist(coarse, coarse, p=1).sum(1) / (coarse.shape[1] * (n - 1))
-    return Estimate.normal(float(distances.mean()), 4 * float(distances.var()) / n)
-
-
-def rounded(value: float) -> float | None:
-    """To six significant digits; None where it is not finite."""
-    return float(f"{value:.6g}") if math.isfinite(value) else None
+    influence = 2 * (distances - distances.mean()) / (n * (n - 1)) ** 0.5
+    return Estimate.normal(float(distances.mean()), {"fake": influence})

@@ -4,23 +4,17 @@ import csv
 import io
 import math
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from cyclegan.evaluation.certainty import Score, with_error
 
 SUBJECT = "model"  # of the catalogue: the generators that are exported
-SURE = 1.959964  # standard errors to each side of a value that hold the truth 95 times in 100, if errors are normal
+DIRECTIONS = ("A_to_B", "B_to_A")
 DIGEST_SHOWN = 8
 DIGEST_KEPT = 36  # digits of a digest that an MLflow run keeps of its data
 
-
-@dataclass(frozen=True)
-class Score:
-    """A score, its standard error and its 95 % interval; None where there is none."""
-
-    value: float
-    se: float | None = None
-    low: float | None = None
-    high: float | None = None
+Everybodys = Mapping[tuple[str, str], Score]  # by subject and name
 
 
 @dataclass(frozen=True)
@@ -35,6 +29,8 @@ class Outcome:
         data_digest: of all prepared pictures, those of training included; None where it is not recorded.
         weights: best, ema or raw; "" where that is not recorded.
         attribution: what is to stand beside the pictures; "" where that is not recorded.
+        everybodys: by direction, the scores of all subjects, trivial answers among them, by subject and name; empty where
+            they are not recorded.
     """
 
     scores: Mapping[str, Mapping[str, Score]]
@@ -44,24 +40,7 @@ class Outcome:
     data_digest: str | None
     weights: str
     attribution: str = ""
-
-
-@dataclass(frozen=True)
-class Difference:
-    """How much better a score is than another.
-
-    Attributes:
-        better_by: above 0 if the first is better; by how much.
-        error: half of the 95 % interval of the difference; None where one of the two has no error.
-    """
-
-    better_by: float
-    error: float | None
-
-    @property
-    def shown(self) -> bool:
-        """Whether the test pictures show it: it is more than its error."""
-        return self.error is not None and abs(self.better_by) > self.error
+    everybodys: Mapping[str, Everybodys] = field(default_factory=dict)
 
 
 def read(evaluate: Mapping[str, Any], table: str | None, data_digest: str | None, settings: Mapping[str, str]) -> Outcome:
@@ -76,21 +55,26 @@ def read(evaluate: Mapping[str, Any], table: str | None, data_digest: str | None
     Raises:
         ValueError, KeyError, TypeError, AttributeError: the files are not what the evaluate stage writes.
     """
-    errors = {(row["direction"], row["metric"]): row for row in _rows(table)}
+    errors = {(row["direction"], row["subject"], row["metric"]): row for row in _rows(table)}
     protocol = dict(evaluate["protocol"]) if "protocol" in evaluate else dict(settings)
     test_digest = protocol.pop("test_digest", None)
-    scores = {
+    everybodys = {
         direction: {
-            name: _score(value, errors.get((direction, name), {}))
-            for name, value in evaluate[direction][SUBJECT].items()
+            (subject, name): _score(value, errors.get((direction, subject, name), {}))
+            for subject, values in evaluate[direction].items()
+            for name, value in values.items()
             if value is not None
         }
-        for direction in ("A_to_B", "B_to_A")
+        for direction in DIRECTIONS
+    }
+    scores = {
+        direction: {name: everybodys[direction][SUBJECT, name] for name in _names(evaluate[direction])}
+        for direction in DIRECTIONS
     }
     pictures = {name: int(count) for name, count in evaluate.get("pictures", {}).items()}
     flat = {name: str(value) for name, value in _flat(protocol)}
     weights, attribution = (evaluate.get(name, "") for name in ("weights", "attribution"))
-    return Outcome(scores, flat, pictures, test_digest, data_digest, weights, attribution)
+    return Outcome(scores, flat, pictures, test_digest, data_digest, weights, attribution, everybodys)
 
 
 def obstacles(one: Outcome, other: Outcome) -> list[str]:
@@ -118,30 +102,17 @@ def obstacles(one: Outcome, other: Outcome) -> list[str]:
     return found
 
 
-def difference(one: Score, other: Score, better: Literal["lower", "higher"]) -> Difference:
-    """How much better `one` is than `other`.
-
-    Both were scored on the same pictures, so their errors partly go together: the error of the difference, which takes
-    them for independent, is rather too large than too small.
-    """
-    gain = one.value - other.value if better == "higher" else other.value - one.value
-    known = one.se is not None and other.se is not None
-    return Difference(gain, SURE * math.hypot(one.se or 0.0, other.se or 0.0) if known else None)
-
-
-def with_error(value: float, se: float | None, low: float | None = None, high: float | None = None) -> Score:
-    """A score whose interval follows from its standard error where it is not given."""
-    if se is not None and (low is None or high is None):
-        low, high = value - SURE * se, value + SURE * se
-    return Score(value, se, low, high)
+def _names(subjects: Mapping[str, Mapping[str, float | None]]) -> list[str]:
+    return [name for name, value in subjects[SUBJECT].items() if value is not None]
 
 
 def _rows(table: str | None) -> list[dict[str, str]]:
-    return [row for row in csv.DictReader(io.StringIO(table or "")) if row["subject"] == SUBJECT]
+    return list(csv.DictReader(io.StringIO(table or "")))
 
 
 def _score(value: float, row: Mapping[str, str]) -> Score:
-    return with_error(float(value), *(_number(row.get(name)) for name in ("se", "low", "high")))
+    se, low, high, se_from_model = (_number(row.get(name)) for name in ("se", "low", "high", "se_from_model"))
+    return replace(with_error(float(value), se, low, high), se_from_model=se_from_model)
 
 
 def _number(cell: str | None) -> float | None:

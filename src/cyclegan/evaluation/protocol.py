@@ -4,6 +4,7 @@ Scores of sets (`fid_*`, `kid_*`): all translated test pictures, rounded to 8 bi
 asked for: those of its test set (`_test`), or of all its sets (`_all`).
 `cycle_*`: G_back(G(x)) against x. `structure`, `copy_l1`: G(x) against x. `diversity`: the outputs among one another.
 `pair_*`: G(x), rounded to 8 bits, against its true counterpart, where pairs exist.
+Where they do, `kid_*` leaves out the kernel of a translation with its own counterpart, which would make it too small.
 L1 is on [-1, 1], PSNR over its range of 2, SSIM on [0, 1]; each is the mean over pictures.
 
 Trivial answers: `copy_input` gives the input back unchanged (only between domains of equal channels), `mean_colour` gives
@@ -20,7 +21,7 @@ from torch import Tensor, nn
 
 from cyclegan import images
 from cyclegan.evaluation import metrics
-from cyclegan.evaluation.metrics import Estimate
+from cyclegan.evaluation.estimate import Estimate, mean
 from cyclegan.evaluation.sets import Features, SetScorer
 
 Table = dict[str, dict[str, Estimate]]  # scores by their names, by subject
@@ -94,7 +95,7 @@ def score(
 
     Args:
         source, target: the domain translated from, and the one asked for.
-        results: what generators make of `source`, by subject.
+        results: what generators make of `source`, by subject, `model` first; what is the same object is scored once.
         settings: how.
 
     Returns:
@@ -103,6 +104,10 @@ def score(
     table: Table = {}
     rows = pd.DataFrame()
     for subject, result in results.items():
+        same = next((table[other] for other in table if results[other] is result), None)
+        if same is not None:
+            table[subject] = same
+            continue
         scores = _picture_scores(source, target, result.fake, result.reconstructed, settings)
         if subject == "model":
             rows = pd.DataFrame({"file": source.files, **scores})
@@ -123,14 +128,16 @@ def score(
     table["mean_colour"] = _of_sets(target, constant, flat_target, settings) | _means(flat, settings)
     if target.floor is not None:
         floor = settings.sets.scores(target.features, target.floor_features, "test")
-        table["real_train"] = floor | {"diversity": metrics.diversity(target.floor)}
+        floor["diversity"] = metrics.diversity(target.floor)
+        others = {"fake": "train", "real": "pair"} if settings.paired else {"fake": "train"}
+        table["real_train"] = {name: found.renamed(others) for name, found in floor.items()}
     return table, rows
 
 
 def _of_sets(target: Domain, features: Features, pictures: Tensor, settings: Settings) -> dict[str, Estimate]:
-    scores = settings.sets.scores(target.features, features, "test")
-    if target.all_features:
-        scores |= settings.sets.scores(target.all_features, features, "all")
+    scores = settings.sets.scores(target.features, features, "test", pairs=settings.paired)
+    if target.all_features:  # the test pictures come first there
+        scores |= settings.sets.scores(target.all_features, features, "all", pairs=settings.paired)
     return scores | {"diversity": metrics.diversity(pictures)}
 
 
@@ -157,7 +164,7 @@ def _picture_scores(
 
 
 def _means(scores: dict[str, list[float]], settings: Settings) -> dict[str, Estimate]:
-    return {name: metrics.mean(values, settings.bootstrap_samples, settings.seed) for name, values in scores.items()}
+    return {name: mean(values, settings.bootstrap_samples, settings.seed) for name, values in scores.items()}
 
 
 def _batches(pictures: Tensor, batch_size: int) -> Callable[[], list[Tensor]]:

@@ -2,18 +2,26 @@
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, Protocol
 
 from torch import Tensor
 
 from cyclegan.evaluation import metrics
+from cyclegan.evaluation.estimate import Estimate
 from cyclegan.evaluation.features import FeatureNetwork, Resizing
-from cyclegan.evaluation.metrics import Estimate
 
 Features = Mapping[Resizing, Tensor]  # of one set of pictures, [N, D] for each way of resizing that is asked for
 Against = Literal["test", "all", "val"]
 
-PROTOCOLS: dict[str, tuple[str, Resizing, Callable[[Tensor, Tensor], Estimate]]] = {
+
+class Distance(Protocol):
+    """The arithmetic of a protocol."""
+
+    def __call__(self, real: Tensor, fake: Tensor, *, pairs: bool) -> Estimate:
+        """The distance of features [N, D] and [M, D]; `pairs`: the i-th of both show the same, N >= M."""
+
+
+PROTOCOLS: dict[str, tuple[str, Resizing, Distance]] = {
     "fid_legacy": ("fid_legacy", "legacy", metrics.fid),
     "fid_clean": ("fid_clean", "clean", metrics.fid),
     "kid": ("kid_x1000", "clean", metrics.kid_x1000),
@@ -42,10 +50,10 @@ class SetScorer:
         """Features of the pictures that `batches` gives anew at each call, uint8 [n, H, W, C]."""
         return {how: self.network.features(batches(), how) for how in self.resizings}
 
-    def scores(self, real: Features, fake: Features, against: Against) -> dict[str, Estimate]:
-        """Each protocol's score, by its full name."""
+    def scores(self, real: Features, fake: Features, against: Against, *, pairs: bool = False) -> dict[str, Estimate]:
+        """Each protocol's score, by its full name; `pairs`: the first real pictures are the fakes' true counterparts."""
         network = f"_{self.network.name}" if self.network.name else ""
         return {
-            f"{name}{network}_{against}": arithmetic(real[how], fake[how])
+            f"{name}{network}_{against}": arithmetic(real[how], fake[how], pairs=pairs)
             for name, how, arithmetic in (PROTOCOLS[protocol] for protocol in self.protocols)
         }

@@ -66,6 +66,7 @@ class Judge:
         source = {"A_to_B": real_A.cpu(), "B_to_A": real_B.cpu()}
         target = {"A_to_B": source["B_to_A"], "B_to_A": source["A_to_B"]}
         self.references = source if self.wants_cycle else target
+        self.pairs = paired
         self.features: dict[str, Tensor] = {}
         if self.kind in OF_SETS:
             fewest = min(len(pictures) for pictures in source.values())
@@ -103,7 +104,7 @@ class Judge:
             return self.network.features(torch.split(images.to_uint8(pictures.cpu()), BATCH), OF_SETS[self.kind])
 
     def _distance(self, real: Tensor, fake: Tensor) -> Estimate:
-        estimate = (metrics.kid_x1000 if self.kind == "kid_x1000" else metrics.fid)(real, fake)
+        estimate = (metrics.kid_x1000 if self.kind == "kid_x1000" else metrics.fid)(real, fake, pairs=self.pairs)
         return _finite(estimate.value, estimate.se)
 
 

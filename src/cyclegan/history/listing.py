@@ -105,7 +105,7 @@ def of_all(root: Path) -> Listing:
         notes.append(f"results without a run were trained elsewhere, or their store is not {store}")
     if any(run.dirty for run in runs):
         notes.append(
-            "dirty: started with uncommitted edits (uncommitted.diff of the run); a commit that holds its result was made "
+            "dirty: started with uncommitted edits (its tag git.uncommitted names them); a commit that holds its result was made "
             "afterwards, with the edits that matter"
         )
     commits = [commit for commits in found.commits.values() for commit in commits]
@@ -139,7 +139,7 @@ def _about_edits(runs: list[HistoricRun], keys: dict[str, Key]) -> list[str]:
         elif any(key.problem for key in keys.values()):
             which = "and whether a commit holds them cannot be told"
         else:
-            which = "and no commit that was looked at makes the same: they are in its uncommitted.diff alone"
+            which = "and no commit that was looked at makes the same: they are in what its tag git.uncommitted names alone"
         notes.append(f"run {run.id[:SHORT]} was started on {run.commit[:SHORT]} with uncommitted edits, {which}")
     return notes
 

@@ -1,16 +1,21 @@
 """`cyclegan compare`: commits and runs side by side, as git and MLflow have them."""
 
+import csv
+import io
 import json
 import re
+import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from cyclegan import config as configuration
 from cyclegan import lineage, tracking
 from cyclegan.errors import UserError
-from cyclegan.evaluation import outcome
-from cyclegan.evaluation.outcome import Outcome
+from cyclegan.evaluation import certainty, outcome
+from cyclegan.evaluation.certainty import Score
+from cyclegan.evaluation.outcome import DIRECTIONS, SUBJECT, Outcome
 from cyclegan.history.runs import workspace_store
 from cyclegan.pipeline import paths
 from cyclegan.report.comparison import Comparison, Subject, compare
@@ -23,21 +28,53 @@ PROTOCOL = ("evaluate.kid_subsets", "evaluate.kid_subset_size", "evaluate.featur
 HASH = re.compile("[0-9a-f]{32,64}")
 SPELLED = {"None": "null", "True": "true", "False": "false"}
 RUN_FOLDER = "evaluation"  # of a run's artifacts
-RUN_SCORE = re.compile(r"test/(A_to_B|B_to_A)/model/(\w+)")
+RUN_SCORE = re.compile(r"test/(A_to_B|B_to_A)/(\w+)/(\w+)")
 RUN_ERROR = "_se"
+RUN_HEALTH = "health/"
 
 
-def compare_all(names: Sequence[str], root: Path, metrics: Sequence[str], directions: Sequence[str]) -> Comparison:
+def compare_all(
+    names: Sequence[str], root: Path, metrics: Sequence[str], directions: Sequence[str], *, pictures: bool = False
+) -> Comparison:
     """Put the named commits and runs side by side; see `report.comparison.compare`.
 
     Args:
         names: each a name of a commit, the name of an experiment of DVC, "workspace", or the id of an MLflow run.
         root: the project's folder.
+        pictures: whether test pictures are to be shown, by their names as far as those can be found out.
 
     Raises:
         UserError: there is nothing of a name, or it has no results; the store of runs cannot be reached.
     """
-    return compare([subject(name, root) for name in names], metrics, directions)
+    subjects = [subject(name, root) for name in names]
+    return compare(_with_files(subjects, names, root) if pictures else subjects, metrics, directions)
+
+
+def _with_files(subjects: list[Subject], names: Sequence[str], root: Path) -> list[Subject]:
+    """The subjects with the names of their test pictures; those of a commit lie in DVC's cache or remote, if at all.
+
+    Whoever is scored on pictures that have names already is not asked.
+    """
+    named: dict[str | None, Mapping[str, Sequence[str]]] = {
+        one.outcome.test_digest: one.files for one in subjects if one.files
+    }
+    for one, name in zip(subjects, names, strict=True):
+        digest = one.outcome.test_digest
+        if digest not in named and one.galleries:
+            for commit in lineage.commits_named(root, name)[:1]:
+                with tempfile.TemporaryDirectory() as folder:
+                    target = Path(folder) / paths.PER_PICTURE.name
+                    if lineage.fetch(root, commit, paths.PER_PICTURE, target):
+                        named[digest] = _test_files(target.read_bytes())
+    return [replace(one, files=named.get(one.outcome.test_digest, {})) for one in subjects]
+
+
+def _test_files(table: bytes | None) -> dict[str, list[str]]:
+    """Names of test pictures by direction, from per_picture.csv; empty where there is none."""
+    found: dict[str, list[str]] = {}
+    for row in csv.DictReader(io.StringIO((table or b"").decode("utf-8", "replace"))):
+        found.setdefault(row.get("direction", ""), []).append(row.get("file", ""))
+    return found
 
 
 def subject(name: str, root: Path) -> Subject:
@@ -67,7 +104,7 @@ def subject(name: str, root: Path) -> Subject:
 
 
 def _files() -> list[Path]:
-    return [paths.EVALUATE_METRICS, paths.SCORES, *paths.GALLERIES.values()]
+    return [paths.EVALUATE_METRICS, paths.SCORES, paths.PER_PICTURE, *paths.GALLERIES.values()]
 
 
 def _from_files(name: str, short: str, about: str, read: Callable[[Path], bytes | None]) -> Subject:
@@ -81,7 +118,18 @@ def _from_files(name: str, short: str, about: str, read: Callable[[Path], bytes 
     dataset = _json(read(paths.DATASET_METRICS) or b"{}", paths.DATASET_METRICS, name)
     digest = dataset.get("digest")
     result = _outcome(name, evaluate, read(paths.SCORES), digest if isinstance(digest, str) else None, params)
-    return Subject(_label(name), short, about, result, params, True, _galleries(read))
+    health = _json(read(paths.TRAIN_METRICS) or b"{}", paths.TRAIN_METRICS, name).get("health")
+    return Subject(
+        label=_label(name),
+        name=short,
+        about=about,
+        outcome=result,
+        params=params,
+        whole=True,
+        galleries=_galleries(read),
+        files=_test_files(read(paths.PER_PICTURE)),
+        health={f"{who}/{check}": value for who, own in health.items() for check, value in own.items()} if health else None,
+    )
 
 
 def _from_run(name: str, run: tracking.Run) -> Subject:
@@ -95,18 +143,38 @@ def _from_run(name: str, run: tracking.Run) -> Subject:
     if evaluate is not None:
         result = _outcome(name, evaluate, read(paths.SCORES), digest, params)
     else:
-        result = Outcome(_logged_scores(name, run.metrics), _protocol(params), {}, None, digest, "")
-    return Subject(_label(name), run.id[:SHORT], run.name, result, params, False, _galleries(read))
+        everybodys = _logged_scores(name, run.metrics)
+        scores = {
+            direction: {score: value for (subject, score), value in own.items() if subject == SUBJECT}
+            for direction, own in everybodys.items()
+        }
+        result = Outcome(scores, _protocol(params), {}, None, digest, "", everybodys=everybodys)
+    health = {
+        key.removeprefix(RUN_HEALTH): value
+        for key, value in run.metrics.items()
+        if key.count("/") == 2 and key.startswith(RUN_HEALTH)
+    }
+    return Subject(
+        label=_label(name),
+        name=run.id[:SHORT],
+        about=run.name,
+        outcome=result,
+        params=params,
+        whole=False,
+        galleries=_galleries(read),
+        files=_test_files(read(paths.PER_PICTURE)),
+        health=health or None,
+    )
 
 
-def _logged_scores(name: str, metrics: Mapping[str, float]) -> dict[str, dict[str, outcome.Score]]:
-    """Of a run whose files are gone, or were never kept."""
-    scores: dict[str, dict[str, outcome.Score]] = {"A_to_B": {}, "B_to_A": {}}
+def _logged_scores(name: str, metrics: Mapping[str, float]) -> dict[str, dict[tuple[str, str], Score]]:
+    """Everybody's scores of a run whose files are gone, or were never kept."""
+    scores: dict[str, dict[tuple[str, str], Score]] = {direction: {} for direction in DIRECTIONS}
     for key, value in metrics.items():
         match = RUN_SCORE.fullmatch(key)
         if match and not (key.endswith(RUN_ERROR) and key.removesuffix(RUN_ERROR) in metrics):
-            scores[match[1]][match[2]] = outcome.with_error(value, metrics.get(key + RUN_ERROR))
-    if not any(scores.values()):
+            scores[match[1]][match[2], match[3]] = certainty.with_error(value, metrics.get(key + RUN_ERROR))
+    if not any(subject == SUBJECT for own in scores.values() for subject, _ in own):
         raise UserError(f"the run {name} has no scores; it was not evaluated, or `cyclegan sync` has yet to send them")
     return scores
 

@@ -22,7 +22,10 @@ REMEDY = "set train.continue_from in params.yaml to another, or to null"
 
 @dataclass(frozen=True)
 class _Finished:
-    """A finished training: the folder of its model, or what of it is needed, and the commit that holds it, if one does."""
+    """A finished training: the folder of its model, or what of it is needed; and the commit, if one was named.
+
+    What a new training says of it becomes a result: it may depend on what was named, not on where that was found.
+    """
 
     folder: Path
     commit: str | None
@@ -121,7 +124,7 @@ def _find(wanted: str, config: Config, root: Path) -> Iterator[_Finished]:
         for commit in lineage.commits_of_results(root, since=run.get("mlflow.source.git.commit", "none")):
             if _fetch(root, commit, folder, paths.TRAINING) and read_training(folder)["train_key"] == key:
                 _fetch(root, commit, folder, paths.STATE)
-                yield _Finished(folder, commit)
+                yield _Finished(folder, None)
                 return
         raise UserError(
             f"train.continue_from is the MLflow run {wanted}, but no commit here holds the model it made ({key[:12]}); "

@@ -12,6 +12,7 @@ from torch import Tensor
 from cyclegan import images
 from cyclegan.data import layout
 from cyclegan.data.store import PixelSet, Store
+from cyclegan.errors import UserError
 from cyclegan.evaluation.cache import cached
 from cyclegan.evaluation.features import Resizing
 from cyclegan.evaluation.protocol import Domain
@@ -31,6 +32,9 @@ class RealPictures:
             name: which.
             translated: how many pictures are translated to it: so many training pictures are the floor, or all there are.
             against_all: whether features of all its pictures are wanted.
+
+        Raises:
+            UserError: they are wanted, and training pictures were not kept as test pictures are.
         """
         test, reference = self.store.open("test", name), self.store.reference(name)
         mean_levels = self.store.summary["sets"][f"train{name}"]["mean"]
@@ -41,6 +45,11 @@ class RealPictures:
             mean_colour=torch.tensor(mean_levels).reshape(1, -1, 1, 1) / 127.5 - 1,
         )
         if reference is None:
+            if against_all:
+                raise UserError(
+                    "evaluate.against_all is true in params.yaml, but training pictures were not kept as test pictures "
+                    "are scored; set preprocess.reference_set to true, or evaluate.against_all to false"
+                )
             return domain
         chosen = np.linspace(0, len(reference) - 1, min(translated, len(reference))).round().astype(int).tolist()
         domain.floor = images.to_tensor(torch.cat(list(self._batches(reference, chosen))))

@@ -29,6 +29,7 @@ from cyclegan.pipeline.files import write_json
 from cyclegan.pipeline.guard import Unchanged, sole_holder
 from cyclegan.pipeline.trained import choose_weights, read_training
 from cyclegan.report.contents import Evaluation
+from cyclegan.report.description import description
 from cyclegan.report.page import page
 
 DIRECTIONS: dict[str, tuple[Domain, Domain]] = {"A_to_B": ("A", "B"), "B_to_A": ("B", "A")}
@@ -75,7 +76,8 @@ def evaluate(config: Config, unchanged: Unchanged) -> None:
         loaded = {name: load_generator(paths.generator(model, name, weights), device) for name in ("G_AB", "G_BA")}
         for here, there in DIRECTIONS.values():
             _check_fit(store, model, loaded[f"G_{here}{there}"][1], here, there)
-        generators[subject] = {name: network for name, (network, _) in loaded.items()}
+        pair = {name: network for name, (network, _) in loaded.items()}
+        generators[subject] = next((other for other in generators.values() if _alike(other, pair)), pair)
     network = feature_network(config.evaluate.feature_network, Path(config.evaluate.feature_weights), device)
     sets = SetScorer(config.evaluate.protocols, network)
     side = store.open("test", "A").heights[0]
@@ -96,6 +98,7 @@ def evaluate(config: Config, unchanged: Unchanged) -> None:
         "protocol": {
             "features": config.evaluate.feature_network,
             "features_digest": network.digest,
+            "true_pairs": store.paired_test,
             "test_digest": store.test_digest,
         },
     }
@@ -134,10 +137,11 @@ def _score(
     shown: dict[str, report.Shown] = {}
     for direction, (here, there) in DIRECTIONS.items():
         source, target = domains[here], domains[there]
-        results = {
-            subject: protocol.translate(pair[f"G_{here}{there}"], pair[f"G_{there}{here}"], source.real, device, batch_size)
-            for subject, pair in generators.items()
-        }
+        results: dict[str, protocol.Translated] = {}
+        for subject, pair in generators.items():
+            same = next((results[other] for other in results if generators[other] is pair), None)
+            forth, back = pair[f"G_{here}{there}"], pair[f"G_{there}{here}"]
+            results[subject] = same or protocol.translate(forth, back, source.real, device, batch_size)
         tables[direction], of_pictures = protocol.score(source, target, results, settings)
         rows.append(of_pictures.assign(direction=direction))
         truth, model = target.real if store.paired_test else None, results["model"]
@@ -147,6 +151,15 @@ def _score(
     everything.insert(0, "direction", everything.pop("direction"))
     counts = {direction: len(domains[here].real) for direction, (here, _) in DIRECTIONS.items()}
     return Outcome(scores.table(tables, counts), everything, sheets, shown)
+
+
+def _alike(one: Pair, other: Pair) -> bool:
+    """Whether both have the same weights, as the best and the last have where the last are the best."""
+    return all(
+        torch.equal(tensor, other[name].state_dict()[key])
+        for name, network in one.items()
+        for key, tensor in network.state_dict().items()
+    )
 
 
 def _check_fit(store: Store, model: Path, spec: GeneratorSpec, here: str, there: str) -> None:
@@ -170,7 +183,12 @@ def _log(config: Config, log_store: tracking.Store, train_key: str, table: pd.Da
     with tracking.add_to(log_store, lineage.project_root(), train_key, name) as log:
         log.metrics({f"test/{name}": value for name, value in scores.flat(table).items()})
         settings: dict[str, Any] = tracking.flatten({"evaluate": config.evaluate.model_dump()})
+        here = lineage.revision(Path())  # often another commit than that of the training, which DVC need not run again
+        settings |= {"evaluation.commit": here.commit, "evaluation.dirty": str(here.dirty).lower()}
         log.tags({name: str(value) for name, value in settings.items()})
+        folder = "artifact:evaluation"
+        galleries = {direction: f"{folder}/{path.name}" for direction, path in paths.GALLERIES.items()}
+        log.describe(description(about, galleries, f"{folder}/{paths.REPORT.name}"))
         for path in (*paths.GALLERIES.values(), paths.PER_PICTURE, paths.SCORES, paths.EVALUATE_METRICS):
             log.artifact(path, "evaluation")
         log.text(page(about, commit), paths.REPORT.name, "evaluation")

@@ -10,7 +10,7 @@ from cyclegan import images, tracking
 from cyclegan.config import Config
 from cyclegan.data.batches import Streaming
 from cyclegan.data.store import PixelSet
-from cyclegan.evaluation.checks import Watch
+from cyclegan.evaluation.checks import Watch, parts
 from cyclegan.evaluation.health import Probe, Values, measure
 from cyclegan.models.networks import Networks
 
@@ -79,7 +79,7 @@ def summary(values: Values) -> dict[str, dict[str, float]]:
     """Finite values for a metrics file, to six digits: by direction or discriminator, then by check."""
     table: dict[str, dict[str, float]] = {}
     for name, value in values.items():
-        subject, _, check = name.rpartition("/")
+        subject, check = parts(name)
         if np.isfinite(value):
             table.setdefault(subject, {})[check] = float(f"{value:.6g}")
     return table

@@ -10,7 +10,8 @@ from cyclegan import lineage, tracking
 from cyclegan.config import Config
 from cyclegan.errors import UserError
 from cyclegan.evaluation import champion, outcome
-from cyclegan.evaluation.outcome import Outcome, Score
+from cyclegan.evaluation.certainty import Score, with_error
+from cyclegan.evaluation.outcome import Outcome
 from cyclegan.export.formats import shape_of
 from cyclegan.models.specs import GeneratorSpec, load_spec
 from cyclegan.pipeline import paths
@@ -146,7 +147,7 @@ def _from_tags(tags: Mapping[str, str]) -> Outcome:
         direction, _, name = rest.partition("/")
         if test == "test" and direction in scores and tag.removesuffix(ERROR) == tag:
             error = tags.get(tag + ERROR)
-            scores[direction][name] = outcome.with_error(float(value), float(error) if error else None)
+            scores[direction][name] = with_error(float(value), float(error) if error else None)
     protocol, pictures = (json.loads(tags.get(name, "{}")) for name in ("protocol", "pictures"))
     test_digest, data_digest = (tags.get(name) or None for name in ("test_digest", "data_digest"))
     return Outcome(scores, protocol, pictures, test_digest, data_digest, tags.get("weights", ""))

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from cyclegan import images
 from cyclegan.config import EvaluateConfig
+from cyclegan.data.store import test_digest
 from cyclegan.errors import UserError
 from cyclegan.pipeline import paths
 from cyclegan.report.contents import Evaluation, Origin, Row
@@ -85,7 +86,9 @@ def compose(
             training.get("best"),
             trained_on.get("digest"),
             data["digest"],
+            test_digest(data),
         ),
+        health=training.get("health", {}),
     )
 
 

@@ -17,6 +17,7 @@ from cyclegan.models.specs import Weights, discriminator_spec, generator_spec
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.files import write_json
 from cyclegan.pipeline.health import summary
+from cyclegan.pipeline.origins import origin_tags
 from cyclegan.training.checkpoint import write_state
 from cyclegan.training.state import TrainState
 
@@ -26,21 +27,17 @@ def params_of(config: Config) -> dict[str, object]:
     return tracking.flatten(lineage.train_params(Path(), config))
 
 
-def tags_of(config: Config, store: Store, state: TrainState, revision: lineage.Revision) -> dict[str, str]:
-    """The tags of its MLflow run, as far as they are known when it begins."""
+def tags_of(config: Config, store: Store, state: TrainState, preset: str | None) -> dict[str, str]:
+    """The tags of its MLflow run, as far as they are known when it begins; empty ones are to be taken away."""
     tags = tracking.flatten({"dataset": config.dataset.model_dump(mode="json")}) | {
         "dataset": store.summary["source"]["name"],
         "data_digest": store.digest,
+        "preset": preset or "none",
         **state.computed_by,
-        "mlflow.source.git.commit": revision.commit,
-        "mlflow.source.git.branch": revision.branch,
-        "git.dirty": str(revision.dirty).lower(),
+        **origin_tags(state),
     }
     if state.continued:
         tags |= {f"continued_from.{name}": value for name, value in state.continued.items()}
-    experiment = lineage.experiment_name()
-    if experiment:
-        tags["dvc.experiment"] = experiment
     return {name: str(value) for name, value in tags.items()}
 
 
@@ -83,6 +80,7 @@ def write_outputs(
         "data": {"digest": store.digest, **counts},
         "source": store.summary["source"],
         "params": params_of(config),
+        "health": summary(health),
     }
     if state.continued:
         about["continued_from"] = state.continued
@@ -106,5 +104,5 @@ def write_outputs(
         metrics["best"] = best.reported()
     if state.selection.stopped:
         metrics["stopped_early"] = state.selection.stopped
-    metrics["health"] = summary(health)
+    metrics["health"] = about["health"]
     write_json(paths.TRAIN_METRICS, metrics)

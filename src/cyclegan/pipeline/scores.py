@@ -7,28 +7,38 @@ from typing import Any
 
 import pandas as pd
 
-from cyclegan.evaluation.metrics import rounded
+from cyclegan.evaluation.estimate import Estimate, error_of_difference, rounded
 from cyclegan.evaluation.protocol import Table
 
-GENERATORS = ("model", "best", "last")  # the subjects that are not trivial answers
-COLUMNS = ["direction", "subject", "metric", "value", "se", "low", "high", "pictures"]
+GENERATORS = ("model", "best", "last", "last_ema")  # the subjects that are not trivial answers
+REFERENCE = "model"  # the subject that others are compared with
+COLUMNS = ["direction", "subject", "metric", "value", "se", "low", "high", "se_from_model", "pictures"]
 
 
 def table(tables: Mapping[str, Table], pictures: Mapping[str, int]) -> pd.DataFrame:
-    """The scores by direction, and how many pictures were translated, in COLUMNS; six significant digits, NaN for none."""
+    """The scores by direction, and how many pictures were translated, in COLUMNS; six significant digits, NaN for none.
+
+    `se_from_model` is the standard error of a score's difference from that of the generators that are exported: both are of
+    the same pictures, so that it is not what their own errors would make it.
+    """
     rows = [
         (
             direction,
             subject,
             metric,
             *(rounded(number) for number in (found.value, found.se, found.low, found.high)),
+            None if subject == REFERENCE else rounded(_error_from(subjects[REFERENCE].get(metric), found)),
             pictures[direction],
         )
         for direction, subjects in tables.items()
         for subject, scores in subjects.items()
         for metric, found in scores.items()
     ]
-    return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(COLUMNS[3:7], float))
+    return pd.DataFrame(rows, columns=COLUMNS).astype(dict.fromkeys(COLUMNS[3:8], float))
+
+
+def _error_from(reference: Estimate | None, found: Estimate) -> float:
+    return math.nan if reference is None else error_of_difference(reference, found)
 
 
 def nested(scores: pd.DataFrame) -> dict[str, Any]:

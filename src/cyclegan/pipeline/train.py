@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import torch
 
-from cyclegan import lineage, tracking
+from cyclegan import lineage, presets, tracking
 from cyclegan.config import Config
 from cyclegan.data.store import Store
 from cyclegan.device import Precision, choose_precision, make_deterministic, out_of_memory_explained
@@ -16,6 +16,7 @@ from cyclegan.pipeline.continuation import continue_finished
 from cyclegan.pipeline.guard import Unchanged, sole_holder
 from cyclegan.pipeline.health import Examiner, make_probe
 from cyclegan.pipeline.observers import Silent, Teller
+from cyclegan.pipeline.origins import FOLDER, diff_name, note_origin, run_names
 from cyclegan.pipeline.pictures import Pictures
 from cyclegan.pipeline.results import params_of, tags_of, write_outputs
 from cyclegan.pipeline.signals import StopRequest, graceful_stop
@@ -86,17 +87,21 @@ def train(config: Config, unchanged: Unchanged) -> None:
             elif state.given:
                 print(f"first weights of {', '.join(state.given)} from {config.train.init_from}")
             _begin_selection(state, config, validation)
+        revision = lineage.revision(Path())
+        if note_origin(state, revision):
             save_checkpoint(state, checkpoints)  # killed at any time from here on, it continues under the same run
         share_state(state, group)
-        revision = lineage.revision(Path())
+        preset = presets.matching(tracking.flatten(config.model_dump(mode="json")))
+        *former_names, name = run_names(store.summary["source"]["name"], preset, key, state)
         log = tracking.start_training(
             log_store,
             root,
             state.training_id,
             key,
-            name=f"{store.summary['source']['name']} {key[:8]}",
+            name=name,
+            former_names=former_names,
             params=params_of(config),
-            tags=tags_of(config, store, state, revision),
+            tags=tags_of(config, store, state, preset),
             data={"source": store.summary["source"]["name"], "digest": store.digest[:36], "commit": revision.commit},
             system_metrics=config.tracking.system_metrics,
         )
@@ -104,7 +109,7 @@ def train(config: Config, unchanged: Unchanged) -> None:
         status = "FAILED"
         try:
             if revision.dirty:
-                log.text(revision.diff, "uncommitted.diff")
+                log.text(revision.diff, diff_name(revision), FOLDER)
             examiner = Examiner(make_probe(pictures.loader, config, device), config, total, log)
             observer = Teller(log, progress, examiner)
             with _program(config, state, pictures, device, execution, group) as program:

@@ -8,6 +8,8 @@ from cyclegan.models.specs import TRAIN_KEY
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.files import read_json
 
+SUBJECTS = {"best": "best", "raw": "last", "ema": "last_ema"}  # of an evaluation, by the weights that are scored
+
 
 def read_training(model: Path) -> dict[str, Any]:
     """What a model folder says of the training that made it: its `train_key`, its source, its parameters.
@@ -26,7 +28,10 @@ def read_training(model: Path) -> dict[str, Any]:
 
 
 def choose_weights(model: Path, wanted: Literal["auto", "best", "ema", "raw"]) -> dict[str, str]:
-    """Which weights of a model folder are scored, by subject: "model", which is exported; best or last besides.
+    """Which weights of a model folder are scored, by subject.
+
+    "model" is what is exported. Where validation chose the best, the others stand beside it: "best", "last", the weights as
+    trained, and "last_ema", their averages.
 
     Raises:
         UserError: the folder holds none of the kind that is wanted.
@@ -38,6 +43,7 @@ def choose_weights(model: Path, wanted: Literal["auto", "best", "ema", "raw"]) -
     chosen = wanted if wanted != "auto" else (kept or ["raw"])[0]
     subjects = {"model": chosen}
     if "best" in kept:
-        last = next(weights for weights in (chosen, *kept) if weights != "best")
-        subjects |= {"best": "best"} if chosen != "best" else {"last": last}
+        subjects |= {
+            SUBJECTS[weights]: weights for weights in ("best", "raw", "ema") if weights in kept and weights != chosen
+        }
     return subjects

@@ -5,8 +5,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from cyclegan.report.comparison import BEST, LEGEND, Comparison, Row
+from cyclegan.evaluation.certainty import Standing
+from cyclegan.report.comparison import LEGEND, Comparison, Row
 
+MARKS: dict[Standing, str] = {"best": "*", "alike": "~", "": ""}  # which every terminal can show
 WIDEST = 10_000  # characters that a table may want
 
 
@@ -28,7 +30,9 @@ def show(comparison: Comparison, console: Console | None = None) -> None:
             console.print(Text(f"{comparison.summaries[direction]}\n"))
     for statement in comparison.statements:
         console.print(Text(f"NOT COMPARABLE: {statement}\n", style="bold"))
-    console.print(Text(LEGEND))
+    for contradiction in comparison.contradictions:
+        console.print(Text(f"{contradiction}\n"))
+    console.print(Text(LEGEND.format(**MARKS)))
 
 
 def _print(console: Console, title: str, tables: list[Table], narrow: Text | None = None) -> None:
@@ -49,7 +53,7 @@ def _scores(labels: list[str], rows: list[Row], joint: str) -> Table:
     verdicts = any(row.verdict for row in rows)
     lines = []
     for row in rows:
-        cells = [_joined(f"{cell.value} {cell.mark}".rstrip(), cell.interval, joint) for cell in row.cells]
+        cells = [_joined(f"{cell.value} {MARKS[cell.standing]}".rstrip(), cell.interval, joint) for cell in row.cells]
         lines.append([_joined(row.name, _way(row), joint), *cells, *([row.verdict] if verdicts else [])])
     return _table(["", *labels, *(["difference"] if verdicts else [])], lines)
 
@@ -61,8 +65,8 @@ def _blocks(labels: list[str], rows: list[Row]) -> Text:
     for row in rows:
         text.append(f"\n{_joined(row.name, _way(row), ' ')}\n")
         for label, cell in zip(labels, row.cells, strict=True):
-            line = f"  {label:<{wide}}  {cell.value} {cell.mark or ' '} {cell.interval}".rstrip()
-            text.append(f"{line}\n", style="bold" if cell.mark == BEST else None)
+            line = f"  {label:<{wide}}  {cell.value} {MARKS[cell.standing] or ' '} {cell.interval}".rstrip()
+            text.append(f"{line}\n", style="bold" if cell.standing == "best" else None)
         text.append(f"  {row.verdict}\n" if row.verdict else "")
     return text
 
@@ -80,5 +84,5 @@ def _table(heads: list[str], lines: list[list[str]]) -> Table:
     for head in heads:
         table.add_column(Text(head), overflow="fold", no_wrap=head == "")
     for line in lines:
-        table.add_row(*(Text(cell, style="bold" if BEST in cell.split() else "") for cell in line))
+        table.add_row(*(Text(cell, style="bold" if MARKS["best"] in cell.split() else "") for cell in line))
     return table

@@ -45,7 +45,8 @@ class Origin:
         weights: which of its weights were scored: best, ema or raw.
         best: how the best ones were chosen, as training.json says: epoch, step, weights, metric, value, se; else None.
         trained_on: the digest of the prepared pictures they were trained on; None where it is not recorded.
-        scored_on: that of the pictures they were scored on.
+        scored_on: that of the prepared pictures they were scored on.
+        test_digest: that of the test pictures alone, which scores depend on.
     """
 
     model: str
@@ -54,6 +55,7 @@ class Origin:
     best: Mapping[str, Any] | None
     trained_on: str | None
     scored_on: str
+    test_digest: str
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ class Evaluation:
         validation: rows of validation.csv: step, epoch, weights, direction, metric, value, se; may be empty.
         settings: parameters by dotted name.
         origin: of generators and pictures.
+        health: values of the checks of health at the end of training, by direction or discriminator and check;
+            may be empty.
     """
 
     source: Mapping[str, Any]
@@ -79,3 +83,4 @@ class Evaluation:
     validation: pd.DataFrame
     settings: Mapping[str, object]
     origin: Origin
+    health: Mapping[str, Mapping[str, float]]

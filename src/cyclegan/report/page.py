@@ -13,9 +13,10 @@ from cyclegan.evaluation import catalogue
 from cyclegan.report import curves
 from cyclegan.report.contents import DIRECTIONS, Evaluation, Origin
 from cyclegan.report.galleries import Gallery, gallery
-from cyclegan.report.numbers import MISSING, Score, decimals, metric, scores_of, text
+from cyclegan.report.health import health
+from cyclegan.report.numbers import MARKS, MISSING, RULE, SAID, Scores, metric, scores_of, within
 from cyclegan.report.tables import FLOOR, HEADS, Table, table
-from cyclegan.report.verdicts import TRIVIAL, Verdict, verdict
+from cyclegan.report.verdicts import TRIVIAL, Verdict, across, verdict
 
 FOLDER = Path(__file__).parent
 LICENCES = {"CC BY-SA 4.0": "https://creativecommons.org/licenses/by-sa/4.0/"}
@@ -49,17 +50,19 @@ def page(evaluation: Evaluation, commit: str | None = None) -> str:
     lines = [line for one in directions for group in one.table.groups.values() for line in group]
     subjects = dict.fromkeys(subject for one in directions for subject in one.table.heads)
     return _template().render(
-        style=Markup(_file("page.css")),  # noqa: S704 - this package's own file
+        style=style("page.css"),
         script=Markup(_file("page.js")),  # noqa: S704 - this package's own file
         source=evaluation.source,
         licence_url=LICENCES.get(evaluation.source["licence"]),
         directions=directions,
+        differing=across({one.name: one.verdict for one in directions}),
+        health=health(evaluation.health, evaluation.settings.get("loss.gan_mode")),
         meanings={line.name: line.about for line in lines},
         subjects={HEADS.get(name, name): catalogue.SUBJECTS.get(name, "") for name in subjects},
         training=curves.training(evaluation.history),
         validation=curves.validation(evaluation.validation, evaluation.origin.best),
         settings=_sections(evaluation.settings),
-        weights=_weights(evaluation.origin),
+        weights=weights_line(evaluation.origin),
         origin=_origin(evaluation.origin, commit),
         drawing=Markup,  # of charts, whose words come from this package and from scores' names
     )
@@ -87,7 +90,7 @@ def _direction(evaluation: Evaluation, key: str) -> _Direction:
     )
 
 
-def _marks(scores: Mapping[tuple[str, str], Score], name: str) -> dict[str, float]:
+def _marks(scores: Scores, name: str) -> dict[str, float]:
     """The mean, and the best trivial answer's where it is not perfect by definition."""
     rivals = [scores[subject, name].value for subject in TRIVIAL if (subject, name) in scores]
     marks = {"mean": scores["model", name].value} if ("model", name) in scores else {}
@@ -104,19 +107,14 @@ def _sections(settings: Mapping[str, object]) -> dict[str, dict[str, str]]:
     return sections
 
 
-def _weights(origin: Origin) -> str:
+def weights_line(origin: Origin) -> str:
     """Which weights were scored, and what chose them."""
     best = origin.best
     if origin.weights == "best" and best is not None:
-        value = float(best["value"])
-        places = decimals([value])
-        error = (
-            f"\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}{text(float(best['se']), places)}" if best.get("se") is not None else ""
-        )
         kind = {"ema": "averaged weights", "raw": "weights as trained"}.get(best["weights"], best["weights"])
         return (
             f"the best by validation: {kind} of epoch {best['epoch']} (step {best['step']}), "
-            f"where {metric(best['metric']).title} was {text(value, places)}{error}"
+            f"where {metric(best['metric']).title} was {within(float(best['value']), best.get('se'))}"
         )
     return {
         "best": "the best by validation",
@@ -129,11 +127,13 @@ def _origin(origin: Origin, commit: str | None) -> dict[str, str]:
     imported = origin.trained_on is None
     lines = {
         "Generators": origin.model,
-        "Weights": _weights(origin),
+        "Weights": weights_line(origin),
         "Import" if imported else "Training": origin.train_key,
-        "Trained on": origin.trained_on or "not recorded",
-        "Scored on": origin.scored_on,
+        "Training data (data_digest)": origin.trained_on or "not recorded",
+        "Test set (test_digest)": origin.test_digest,
     }
+    if origin.scored_on != origin.trained_on:
+        lines["Prepared pictures that the test set is of (data_digest)"] = origin.scored_on
     if commit:
         return lines | {"Commit": commit}
     return (
@@ -152,8 +152,13 @@ def _template() -> jinja2.Template:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.globals |= {"MISSING": MISSING, "FLOOR": FLOOR}
+    environment.globals |= {"MISSING": MISSING, "FLOOR": FLOOR, "MARKS": MARKS, "SAID": SAID, "RULE": RULE}
     return environment.get_template("page.html")
+
+
+def style(name: str) -> Markup:
+    """What all pages look like, and what is one page's own."""
+    return Markup(_file("base.css") + _file(name))  # noqa: S704 - this package's own files
 
 
 def _file(name: str) -> str:

@@ -1,10 +1,10 @@
 """Scores as a table: a row a metric, a column a subject."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cyclegan.evaluation import catalogue
-from cyclegan.report.numbers import MISSING, Score, decimals, interval, metric, text
+from cyclegan.evaluation.certainty import Score, Standing
+from cyclegan.report.numbers import MISSING, Scores, decimals_of, interval, metric, stand, text
 
 HEADS = {  # in this order: what a model is to be held against stands beside it, also on a narrow screen
     "model": "model",
@@ -13,7 +13,9 @@ HEADS = {  # in this order: what a model is to be held against stands beside it,
     "real_train": "real pictures",
     "best": "best",
     "last": "last",
+    "last_ema": "last, averaged",
 }
+GENERATORS = ("model", "best", "last", "last_ema")
 FLOOR = "real_train"  # what could be reached: it does not compete
 GROUPS = {
     "Like the other domain": ("fid_", "kid_"),
@@ -26,11 +28,11 @@ PERFECT = ("cycle_", "structure")  # in which a copied input is perfect by defin
 
 @dataclass(frozen=True)
 class Cell:
-    """A value as text, its interval, and whether it is the best of its row."""
+    """A value as text, its interval, and how it stands beside the others of its row."""
 
     value: str
     interval: str
-    best: bool
+    standing: Standing
 
 
 @dataclass(frozen=True)
@@ -50,7 +52,7 @@ class Table:
     groups: dict[str, list[Line]]
 
 
-def table(scores: Mapping[tuple[str, str], Score]) -> Table:
+def table(scores: Scores) -> Table:
     """The table of a direction."""
     present = dict.fromkeys(subject for subject, _ in scores)
     subjects = [name for name in HEADS if name in present]
@@ -66,34 +68,18 @@ def table(scores: Mapping[tuple[str, str], Score]) -> Table:
     return Table({name: HEADS.get(name, name) for name in subjects}, groups)
 
 
-def _line(name: str, subjects: list[str], scores: Mapping[tuple[str, str], Score]) -> Line:
-    own = {subject: scores[subject, name] for subject in subjects if (subject, name) in scores}
-    places = decimals(score.value for score in own.values())
-    best = {text(own[subject].value, places) for subject in _best(name, own)}  # equal as printed: equally good
-    cells = []
-    for subject in subjects:
-        score = own.get(subject)
-        if score is None:
-            cells.append(Cell(MISSING, "", best=False))
-        else:
-            cells.append(
-                Cell(
-                    text(score.value, places),
-                    interval(score, places),
-                    best=_competes(subject, name) and text(score.value, places) in best,
-                )
-            )
-    return Line(name, metric(name), cells)
+def _line(name: str, subjects: list[str], scores: Scores) -> Line:
+    own = {subject: scores.get((subject, name)) for subject in subjects}
+    standing = stand({subject: score for subject, score in own.items() if _competes(subject, name)}, metric(name).better)
+    generators = [score for subject, score in own.items() if score is not None and subject in GENERATORS]
+    places = decimals_of(generators or [score for score in own.values() if score is not None])
+    return Line(name, metric(name), [_cell(score, places, standing.get(subject, "")) for subject, score in own.items()])
 
 
-def _best(name: str, own: Mapping[str, Score]) -> set[str]:
-    """The subjects with the best value, where one is better than another."""
-    better = metric(name).better
-    rivals = {subject: score.value for subject, score in own.items() if _competes(subject, name)}
-    if better is None or len(rivals) < 2:
-        return set()
-    top = min(rivals.values()) if better == "lower" else max(rivals.values())
-    return {subject for subject, value in rivals.items() if value == top}
+def _cell(score: Score | None, places: int, standing: Standing) -> Cell:
+    if score is None:
+        return Cell(MISSING, "", "")
+    return Cell(text(score.value, places), interval(score, places), standing)
 
 
 def _competes(subject: str, name: str) -> bool:

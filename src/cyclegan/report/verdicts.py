@@ -1,13 +1,13 @@
-"""What the numbers come to, in a sentence that they make."""
+"""What the numbers come to, in sentences that they make."""
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cyclegan.report.numbers import Score, ahead, decimals, interval, metric, text
+from cyclegan.report.numbers import MODEL, Scores, compared, decimals_of, interval, metric, text
 
 TRIVIAL = {"copy_input": "copying the input", "mean_colour": "one flat colour"}
-LIKENESS = ("kid_x1000_test", "fid_clean_test", "fid_legacy_test")  # the first that was computed
-TRUTH = "pair_l1"
+JUDGED = ("pair_l1", "kid_x1000_test", "fid_clean_test", "fid_legacy_test")  # closeness to the truth, likeness in kind
 
 
 @dataclass(frozen=True)
@@ -18,54 +18,78 @@ class Verdict:
         mark: of the headline, a character.
         headline: a sentence.
         evidence: a sentence a score.
+        contradiction: a sentence where scores point to opposite sides; else "".
     """
 
     mark: str
     headline: str
     evidence: list[str]
+    contradiction: str = ""
 
 
-def verdict(scores: dict[tuple[str, str], Score]) -> Verdict:
+def verdict(scores: Scores) -> Verdict:
     """Whether the generators beat the trivial answers: by their distance from the truth, and by their likeness in kind.
 
-    Each of the two scores, where it is defined, is compared with the better one of the trivial answers.
+    Each of the scores in JUDGED that is there is compared with the better one of the trivial answers.
     """
-    judged = [TRUTH, *(name for name in LIKENESS if ("model", name) in scores)][:2]
-    results = [_judge(scores, name) for name in judged if ("model", name) in scores]
-    known = [result for result in results if result is not None]
-    evidence = [sentence for _, sentence in known]
-    if not known:
+    results = {name: _judge(scores, name) for name in JUDGED if _can_be_judged(scores, name)}
+    if not results:
         return Verdict("?", "Not compared: there is no score that trivial answers have, too.", [])
-    outcomes = {outcome for outcome, _ in known}
-    if outcomes == {True}:
+    evidence = [sentence for _, sentence in results.values()]
+    ahead, level, behind = (
+        [metric(name).title for name, (outcome, _) in results.items() if outcome is kind] for kind in (True, None, False)
+    )
+    if ahead and behind:
+        contradiction = (
+            f"The scores contradict each other: better by {_joined(ahead)}, worse by {_joined(behind)}. Neither says by "
+            f"itself that the translation is good or bad: look at the pictures."
+        )
+        return Verdict("±", "Better than a trivial answer by one score, worse by another.", evidence, contradiction)
+    if ahead and level:
+        headline = f"Better than trivial answers by {_joined(ahead)}; by {_joined(level)} no difference is shown."
+        return Verdict("±", headline, evidence)
+    if ahead:
         return Verdict("✓", "Better than trivial answers.", evidence)
-    if True in outcomes:
-        return Verdict("±", "Better than trivial answers by one score, not by the other.", evidence)
-    if outcomes == {None}:
-        return Verdict("≈", "No clear difference from a trivial answer.", evidence)
-    return Verdict("✗", "Not better than a trivial answer.", evidence)
+    if behind:
+        return Verdict("✗", "Not better than a trivial answer.", evidence)
+    return Verdict("≈", "No difference from a trivial answer is shown.", evidence)
 
 
-def _judge(scores: dict[tuple[str, str], Score], name: str) -> tuple[bool | None, str] | None:
-    """Whether the model is ahead of the best trivial answer in a score, and a sentence on it."""
+def across(verdicts: Mapping[str, Verdict]) -> str:
+    """A sentence where directions, by their names, come to different verdicts; else ""."""
+    by_mark: dict[str, list[str]] = {}
+    for name, found in verdicts.items():
+        by_mark.setdefault(found.mark, []).append(name)
+    if len(by_mark) < 2:
+        return ""
+    said = [f"{_joined(names)}: {_lowered(verdicts[names[0]].headline)}" for names in by_mark.values()]
+    return f"The directions differ. {'; '.join(one.removesuffix('.') for one in said)}."
+
+
+def _can_be_judged(scores: Scores, name: str) -> bool:
+    return (MODEL, name) in scores and any((subject, name) in scores for subject in TRIVIAL)
+
+
+def _judge(scores: Scores, name: str) -> tuple[bool | None, str]:
+    """Whether the model is shown to be ahead of the best trivial answer in a score, and a sentence on it."""
     rivals = {subject: scores[subject, name] for subject in TRIVIAL if (subject, name) in scores}
-    if not rivals:
-        return None
-    about, model = metric(name), scores["model", name]
+    about, model = metric(name), scores[MODEL, name]
     better = about.better or "lower"
-    sign = 1 if better == "lower" else -1
-    subject = min(rivals, key=lambda one: sign * rivals[one].value)
-    rival = rivals[subject]
-    floor = scores.get(("real_train", name))
-    places = decimals([model.value, rival.value])
-    outcome = ahead(model, rival, better)
+    subject = (min if better == "lower" else max)(rivals, key=lambda one: rivals[one].value)
+    rival, floor = rivals[subject], scores.get(("real_train", name))
+    found = compared(scores, name, MODEL, subject, better)
+    places = decimals_of([model])
     within = f" ({interval(model, places)})" if interval(model, places) else ""
     held_against = f"{TRIVIAL[subject]} ({text(rival.value, places)})"
-    if outcome is None:
-        said = f"not clearly different from {held_against}"
+    side = f"{_by(model.value, rival.value)}{'better' if found.better_by > 0 else 'worse'} than {held_against}"
+    if found.shown:
+        said = side
+    elif found.error is None:
+        said = f"{side}, but of which error is not known, so that no difference is shown"
     else:
-        said = f"{_by(model.value, rival.value)}{'better' if outcome else 'worse'} than {held_against}"
+        said = f"not shown to differ from {held_against}"
     aside = f" Real pictures score {text(floor.value, places)}." if floor is not None else ""
+    outcome = found.better_by > 0 if found.shown else None
     return outcome, f"{about.title}: {text(model.value, places)}{within}, {said}.{aside}"
 
 
@@ -75,3 +99,12 @@ def _by(value: float, reference: float) -> str:
         return ""
     share = 100 * abs(value - reference) / reference
     return f"{share:.0f}\N{NO-BREAK SPACE}% " if share >= 1 else "less than 1\N{NO-BREAK SPACE}% "
+
+
+def _joined(names: list[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+def _lowered(sentence: str) -> str:
+    return sentence[0].lower() + sentence[1:]

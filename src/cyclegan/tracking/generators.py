@@ -66,7 +66,9 @@ def log_generator(to: Connection, folder: Path, record: str, example_side: int) 
     if model.model_id not in [output.model_id for output in (run.outputs.model_outputs if run.outputs else ())]:
         client.log_outputs(run_id, [LoggedModelOutput(model.model_id, 0)])
     scores = [client.get_metric_history(run_id, name)[-1] for name in run.data.metrics if name.startswith("test/")]
-    of_model = [Metric(s.key, s.value, s.timestamp, s.step, model.model_id, run_id=run_id) for s in scores]
+    data = [entry.dataset for entry in (run.inputs.dataset_inputs if run.inputs else ())]
+    of = {"dataset_name": data[0].name, "dataset_digest": data[0].digest} if data else {}  # none where trained elsewhere
+    of_model = [Metric(s.key, s.value, s.timestamp, s.step, model.model_id, run_id=run_id, **of) for s in scores]
     client.log_batch(run_id, metrics=of_model)
     return client.finalize_logged_model(model.model_id, "READY")
 

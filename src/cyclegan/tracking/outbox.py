@@ -182,7 +182,7 @@ def left_behind(root: Path) -> list[tuple[Path, Record]]:
     found: list[tuple[bool, int, Path, Record]] = []
     for path in (root / FOLDER).glob(f"*/{ABOUT}"):
         with contextlib.suppress(OSError, ValueError, KeyError, TypeError):  # just removed, or never whole
-            about = json.loads(path.read_text(encoding="utf-8"))
+            about = _at_home(json.loads(path.read_text(encoding="utf-8")), root)
             found.append((about["training_id"] is None, about["time"], path.parent, about))
     return [(folder, about) for *_, folder, about in sorted(found, key=lambda entry: entry[:3])]
 
@@ -223,10 +223,25 @@ def _about(folder: Path, about: Mapping[str, Any] | None) -> Record:
     with contextlib.suppress(FileNotFoundError, ValueError):
         before = json.loads(path.read_text(encoding="utf-8"))
     if about is None:
-        return before
+        return _at_home(before, folder.parents[1])
     whole = {"time": before.get("time", int(time.time() * 1000)), **about}
     _write_whole(path, json.dumps(whole) + "\n")
     return whole
+
+
+def _at_home(about: Record, root: Path) -> Record:
+    """What an outbox is for; in a project that was moved since, or copied, a store in its folder is where that is now."""
+    before = about.get("root", str(root))
+    if before != str(root):
+        kind, _, database = about["store"]["uri"].partition(":///")
+        about["store"] |= {
+            name: f"{root}{place.removeprefix(before)}"
+            for name, place in about["store"].items()
+            if name in ("artifacts", "lock") and place and place.startswith(f"{before}/")
+        }
+        if kind.startswith("sqlite") and database.startswith(f"{before}/"):
+            about["store"]["uri"] = f"{kind}:///{root}{database.removeprefix(before)}"
+    return about
 
 
 def _whole_lines(path: Path) -> list[str]:

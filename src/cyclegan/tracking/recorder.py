@@ -1,7 +1,7 @@
 """What stages log: recorded at once in an outbox, and sent from there."""
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
@@ -41,8 +41,17 @@ class Recorder:
         self.outbox.attach("artifact", {path.name: path.read_bytes()}, folder=folder)
 
     def text(self, text: str, name: str, folder: str | None = None) -> None:
-        """Write a text file among the run's artifacts."""
-        self.outbox.attach("artifact", {name: text.encode()}, folder=folder)
+        """Write a text file among the run's artifacts; what was no UTF-8 is so again (errors "surrogateescape")."""
+        self.outbox.attach("artifact", {name: text.encode(errors="surrogateescape")}, folder=folder)
+
+    def describe(self, text: str) -> None:
+        """Say in the run's description, above what people wrote there, what it comes to; replaces what was said before.
+
+        Args:
+            text: Markdown, in which `artifact:PATH` is the address of one of the run's artifacts: as a picture of the file
+                itself, as a link of the page that shows it.
+        """
+        self.outbox.add("description", text=text)
 
     def generator(self, folder: Path, example_side: int) -> None:
         """Log the generator of a folder as an MLflow model.
@@ -97,6 +106,7 @@ def start_training(
     data: Mapping[str, str],
     *,
     system_metrics: bool,
+    former_names: Sequence[str] = (),
 ) -> TrainingRecorder:
     """Open the log of a training, or open it again after an interruption.
 
@@ -105,7 +115,9 @@ def start_training(
         training_id: the run is found again by it.
         name: the run's name.
         params: what to log once as parameters.
+        tags: those with an empty value are taken away, where an earlier start had given them.
         data: the data's source and digest, and the commit whose code prepared it.
+        former_names: names that earlier starts gave the run; another one, which a user gave it, stays.
 
     Raises:
         UserError: another process holds this training's outbox, or it cannot be written.
@@ -114,6 +126,8 @@ def start_training(
         "training_id": training_id,
         "train_key": train_key,
         "name": name,
+        "former_names": list(former_names),
+        "root": str(root),
         "store": asdict(store),
         "params": {key: str(value) for key, value in params.items()},
         "tags": dict(tags),
@@ -136,6 +150,7 @@ def add_to(store: Store, root: Path, train_key: str, name: str) -> Iterator[Reco
         "training_id": None,
         "train_key": train_key,
         "name": name,
+        "root": str(root),
         "store": asdict(store),
     }
     outbox = _outbox(root / FOLDER / uuid4().hex, about)

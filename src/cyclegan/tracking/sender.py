@@ -8,14 +8,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
+from urllib.parse import quote
 from uuid import uuid4
 
 from PIL import Image
 
 from cyclegan.tracking.generators import log_generator
 from cyclegan.tracking.outbox import BusyError, Outbox, Record, left_behind, say
-from cyclegan.tracking.store import Connection, Store, WaitsError, connect
-from cyclegan.tracking.values import TAG_LENGTH, shorten, without_password
+from cyclegan.tracking.remedies import with_remedy
+from cyclegan.tracking.store import NOTE_TAG, Connection, Store, WaitsError, connect
+from cyclegan.tracking.values import TAG_LENGTH, shorten, with_description, without_password
 
 SEND_SECONDS = 5.0  # between two deliveries
 MOST_SECONDS = 60.0  # between two attempts while the store is away
@@ -28,6 +30,7 @@ SYSTEM = "system/cpu_utilization_percentage"
 # How MLflow's log_image names a picture of a step, and a small copy of it; the UI reads these names.
 PICTURE = re.compile(r"images/((.+)\+step\+(\d+)\+.+)\.png")
 PICTURES_TAG = "mlflow.loggedImages"
+OF_ARTIFACT = re.compile(r"(!?)\[([^]]*)\]\(artifact:([^)]+)\)")  # a picture, or a link
 
 
 class Delivery:
@@ -106,6 +109,18 @@ class Delivery:
 
         tags = [RunTag(name, shorten(text, TAG_LENGTH)) for name, text in record["values"].items()]
         self.to.client.log_batch(self.to.run_id, tags=tags)
+
+    def _description(self, record: Record) -> None:
+        def address(match: re.Match[str]) -> str:  # relative to the UI's own, which may lie behind a prefix
+            path = quote(match[3], safe="" if match[1] else "/")
+            page = f"#/experiments/{self.to.experiment_id}/runs/{self.to.run_id}/artifacts/{path}"
+            file = f"get-artifact?path={path}&run_uuid={self.to.run_id}"
+            return f"{match[1]}[{match[2]}]({file if match[1] else page})"
+
+        before = self.to.client.get_run(self.to.run_id).data.tags.get(NOTE_TAG, "")
+        ours = OF_ARTIFACT.sub(address, record["text"])
+        text = shorten(with_description(before, ours), TAG_LENGTH)
+        self.to.client.set_tag(self.to.run_id, NOTE_TAG, text)
 
     def _artifact(self, record: Record) -> None:
         with self._files(record) as files:
@@ -264,7 +279,7 @@ def connect_to_finished(store: Store, root: Path, train_key: str, name: str) -> 
 
 
 def explain(error: BaseException) -> str:
-    """The first line of what an error comes down to, without passwords."""
+    """The first line of what an error comes down to, without passwords, and what helps."""
     while cause := error.__cause__ or error.__context__:
         error = cause
-    return without_password(next(iter(str(error).splitlines()), "")) or type(error).__name__
+    return with_remedy(without_password(next(iter(str(error).splitlines()), "")) or type(error).__name__)

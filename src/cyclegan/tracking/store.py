@@ -13,7 +13,7 @@ from filelock import FileLock
 
 from cyclegan.config import TrackingConfig
 from cyclegan.errors import UserError
-from cyclegan.tracking import imports
+from cyclegan.tracking import imports, moved
 from cyclegan.tracking.values import PARAM_LENGTH, TAG_LENGTH, shorten, without_password
 
 if TYPE_CHECKING:
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 KEY_TAG = "train_key"
 ID_TAG = "training_id"
+NOTE_TAG = "mlflow.note.content"
 KIND_TAG = "mlflow.experimentKind"  # without it the UI may open with its pages for language models
 APART = "CYCLEGAN_TRACKING_URI"  # by which `cyclegan reproduce` keeps the runs of a commit's stages apart
 SERVERS = ("http", "https", "postgresql", "mysql", "mssql")
@@ -144,8 +145,20 @@ def run_tags(store: Store, run_id: str) -> dict[str, str] | None:
     return None
 
 
+def at_home(store: Store) -> int:
+    """Let the database of a project that was moved or copied say where its files are now; how many places it mended.
+
+    Raises:
+        sqlite3.Error: the database cannot be read or written.
+    """
+    if store.artifacts is None or not store.uri.startswith("sqlite"):
+        return 0
+    return moved.follow(Path(store.uri.partition(":///")[2]), Path(store.artifacts))
+
+
 def client_of(store: Store) -> "MlflowClient":
     """A client that gives up soon and says nothing; where there is no database it makes one."""
+    at_home(store)
     _import_mlflow()
     from mlflow import MlflowClient
 
@@ -193,11 +206,15 @@ def _run_of_training(client: "MlflowClient", experiment_id: str, about: Mapping[
     from mlflow.data.meta_dataset import MetaDataset
     from mlflow.entities import DatasetInput, InputTag, Param, RunTag
 
-    tags = {name: shorten(value, TAG_LENGTH) for name, value in about["tags"].items()}
+    tags = {name: shorten(value, TAG_LENGTH) for name, value in about["tags"].items() if value}
     tags |= {ID_TAG: about["training_id"], KEY_TAG: about["train_key"]}
     found = client.search_runs([experiment_id], f"tags.{ID_TAG} = '{about['training_id']}'", max_results=1)
     if found:
         run_id: str = found[0].info.run_id
+        if found[0].info.run_name in about.get("former_names", ()):
+            client.update_run(run_id, name=about["name"])
+        for name in found[0].data.tags.keys() & {name for name, value in about["tags"].items() if not value}:
+            client.delete_tag(run_id, name)  # an earlier start, on another commit say, gave it
     else:
         run_id = client.create_run(experiment_id, about["time"], tags, about["name"]).info.run_id
     params = [Param(name, shorten(value, PARAM_LENGTH)) for name, value in about["params"].items()]
@@ -229,7 +246,7 @@ def _run_of_key(client: "MlflowClient", experiment_id: str, about: Mapping[str, 
         raise WaitsError(f"the log of the training {key[:12]} itself must be sent first")
     note = "Weights trained elsewhere: only evaluation and export are logged here."
     name = f"{about['name']} (trained elsewhere)"
-    tags = {KEY_TAG: key, "mlflow.note.content": note}
+    tags = {KEY_TAG: key, NOTE_TAG: note}
     created = client.create_run(experiment_id, about["time"], tags, name)
     client.set_terminated(created.info.run_id, "FINISHED")
     return str(created.info.run_id)

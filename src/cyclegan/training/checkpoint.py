@@ -115,6 +115,7 @@ class Snapshot:
             "training_id": state.training_id,
             "computed_by": state.computed_by,
             "continued": state.continued,
+            "origins": state.origins,
             "selection": state.selection.about(),
         }
         return Snapshot(state.step, deepcopy(about), on_host(state))
@@ -171,6 +172,7 @@ def restore_checkpoint(state: TrainState, folder: Path) -> Path | None:
         load_tensors(state, tensors)
         state.step, state.training_id = about["step"], about["training_id"]
         state.computed_by, state.continued = about["computed_by"], about["continued"]
+        state.origins = about["origins"]
         state.selection = Selection.restored(about["selection"], tensors)
         return path
     return None

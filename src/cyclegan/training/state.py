@@ -41,6 +41,7 @@ class TrainState:
         computed_by: device, precision, PyTorch version and number of processes of its first step, on which the last digits
             depend.
         continued: which finished training this one began with; empty where it began at step 0.
+        origins: where it began and, each time that this was elsewhere, where it went on: step, commit and so on, as text.
         given: the networks whose first weights `train.init_from` gave.
     """
 
@@ -55,6 +56,7 @@ class TrainState:
     training_id: str = ""
     computed_by: dict[str, str] = field(default_factory=dict)
     continued: dict[str, str] = field(default_factory=dict)
+    origins: list[dict[str, str]] = field(default_factory=list)
     given: list[str] = field(default_factory=list)
 
     def generators(self) -> dict[str, nn.Module]:

@@ -79,10 +79,10 @@ class Validation:
     ) -> tuple[float, float]:
         """What there is to do after `epoch` (from 1); returns the mean L1 of the cycles A -> B -> A and B -> A -> B.
 
-        Where it is time to score, the scores go into the state's selection, and so does the end of training, unless this is
-        the `last` epoch.
+        Where it is time to score, and after the `last` epoch always, the scores go into the state's selection; so does the
+        end of training, unless this is the last epoch anyway.
         """
-        judge = self.judge if epoch % self.every == 0 else None
+        judge = self.judge if epoch % self.every == 0 or last else None
         raw = state.networks.generators()
         made = self._make(raw, judge, precision, cycle=True)
         if judge is not None:

@@ -1,0 +1,102 @@
+"""A training that goes on elsewhere than it began: on another commit, with other edits, for no experiment."""
+
+import sqlite3
+import sys
+from pathlib import Path
+
+import pytest
+from faults.processes import Started, injection, repository
+from project import git_commit, run
+
+from cyclegan import lineage
+from cyclegan.pipeline import origins
+from cyclegan.training.state import TrainState
+
+
+@pytest.fixture
+def state() -> TrainState:
+    return TrainState(*[None] * 5)  # type: ignore[arg-type]  # nothing but its words is used
+
+
+def revision(commit: str = "c" * 40, diff: str = "") -> lineage.Revision:
+    return lineage.Revision(commit, "main", diff)
+
+
+@pytest.fixture(autouse=True)
+def by_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("DVC_STAGE", "DVC_EXP_NAME"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def test_where_it_is_the_same_it_is_not_noted_again(state: TrainState) -> None:
+    assert origins.note_origin(state, revision())
+    state.step = 7
+    assert not origins.note_origin(state, revision())
+    assert [origin["step"] for origin in state.origins] == ["0"]
+    assert origins.origin_tags(state)["origins"] == ""
+
+
+@pytest.mark.parametrize("changed", ["commit", "diff", "other diff", "experiment", "by"])
+def test_whatever_is_another_is_noted(state: TrainState, changed: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    origins.note_origin(state, revision(diff="+ a" if changed == "other diff" else ""))
+    state.step = 7
+    if changed == "experiment":
+        monkeypatch.setenv("DVC_EXP_NAME", "softer")
+    if changed == "by":
+        monkeypatch.setenv("DVC_STAGE", "train")
+    diff = {"diff": "+ a", "other diff": "+ b"}.get(changed, "")
+    assert origins.note_origin(state, revision("d" * 40 if changed == "commit" else "c" * 40, diff))
+    assert [origin["step"] for origin in state.origins] == ["0", "7"]
+    tags = origins.origin_tags(state)
+    assert tags["git.commit"] == tags["mlflow.source.git.commit"] == ("d" * 40 if changed == "commit" else "c" * 40)
+    assert tags["git.dirty"] == ("true" if diff else "false")
+    assert tags["git.uncommitted"].startswith("uncommitted/") == bool(diff)
+    assert tags["dvc.experiment"] == ("softer" if changed == "experiment" else "")
+    assert tags["started_by"] == {"experiment": "dvc exp run", "by": "dvc repro"}.get(changed, "python script")
+    first, second = tags["origins"].split("; ")
+    assert first.startswith(f"from step 0: {'c' * 12}")
+    assert second.startswith("from step 7: ")
+    assert first.removeprefix("from step 0") != second.removeprefix("from step 7")
+
+
+def test_each_difference_has_a_file_of_its_own() -> None:
+    assert origins.diff_name(revision(diff="+ a")) == origins.diff_name(revision("d" * 40, "+ a"))
+    assert origins.diff_name(revision(diff="+ a")) != origins.diff_name(revision(diff="+ b"))
+
+
+def test_runs_are_called_by_data_preset_and_experiment(state: TrainState, monkeypatch: pytest.MonkeyPatch) -> None:
+    origins.note_origin(state, revision())
+    assert origins.run_names("maps", None, "0123456789", state) == ["maps 01234567"]
+    assert origins.run_names("maps", "maps", "0123456789", state) == ["maps 01234567"]
+    monkeypatch.setenv("DVC_EXP_NAME", "softer")
+    origins.note_origin(state, revision())
+    named = origins.run_names("photos", "reference", "0123456789", state)
+    assert named == ["photos reference 01234567", "photos reference softer 01234567"]
+
+
+def test_a_killed_training_that_goes_on_from_another_commit_says_both(tmp_path: Path, mlflow_database: Path) -> None:
+    """Killed in an experiment with an edit, and continued by hand when that is committed: neither is said of it still."""
+    project = repository(tmp_path / "project", mlflow_database, {"runtime.checkpoint_every_seconds": 0.001})
+    first = run(project, "git", "rev-parse", "HEAD").stdout.strip()
+    for stage in ("download", "preprocess"):
+        run(project, sys.executable, f"stages/{stage}.py")
+    (project / "pictures/README.md").write_text("an edit\n")
+    injected = {"PYTHONPATH": str(injection(project)), "FAULT": "train kill rename after 3"}
+    Started(project, sys.executable, "stages/train.py", DVC_STAGE="train", DVC_EXP_NAME="softer", **injected).ended()
+    second = git_commit(project, "the edit")
+    said = run(project, sys.executable, "stages/train.py").stdout
+    assert "continuing after step" in said
+
+    with sqlite3.connect(project / "mlflow.db") as database:
+        ((run_id, name, place),) = database.execute("select run_uuid, name, artifact_uri from runs")
+        tags = dict(database.execute("select key, value from tags where run_uuid = ?", (run_id,)))
+    assert "softer" not in name
+    assert "dvc.experiment" not in tags
+    assert "git.uncommitted" not in tags
+    assert (tags["git.commit"], tags["git.dirty"], tags["started_by"]) == (second, "false", "python script")
+    began, went_on = tags["origins"].split("; ")
+    (diff,) = Path(place).glob("uncommitted/*")
+    assert began == f"from step 0: {first[:12]} with uncommitted/{diff.name}, dvc exp run (softer)"
+    assert went_on.startswith("from step ")
+    assert went_on.endswith(f": {second[:12]}, python script")
+    assert "+an edit" in diff.read_text()
