@@ -14,11 +14,11 @@ from types import FrameType
 
 from cyclegan.errors import UserError
 from cyclegan.history.cache import CACHE, configuration
-from cyclegan.pipeline import paths
 
 END_SECONDS = 30.0  # how long what is interrupted may take to end; a training writes a checkpoint
 # Of the environment, what speaks of another workspace or another run; DVC passes DVC_ROOT on where it is set.
 FOREIGN = ("DVC_EXP_", "DVC_ROOT", "DVC_STAGE", "DVC_STUDIO_", "GIT_", "MLFLOW_")
+DOWNLOADS = ".downloads"  # where archives are kept that the first stage brought
 REFERENCES = ("refs/heads", "refs/tags", "refs/exps", "refs/remotes")
 QUIET_GIT = ("git", "-c", "core.hooksPath=/dev/null", "-c", "advice.detachedHead=false")
 
@@ -166,10 +166,10 @@ def _borrow(root: Path, commit: str, base: Path) -> Path:
     references = _git(root, "for-each-ref", "--format=create %(refname) %(objectname)", *REFERENCES)
     subprocess.run(["git", "update-ref", "--stdin"], cwd=top, env=_without_git(), input=references, text=True, check=True)
     folder = top / _git(root, "rev-parse", "--show-prefix").strip()
-    downloads = [file for file in (root / paths.DOWNLOADS).glob("*") if file.is_file() and file.suffix != ".part"]
+    downloads = [file for file in (root / DOWNLOADS).glob("*") if file.is_file() and file.suffix != ".part"]
     for file in downloads:  # checked by their digests wherever they are used
-        (folder / paths.DOWNLOADS).mkdir(exist_ok=True)
-        (folder / paths.DOWNLOADS / file.name).symlink_to(file.resolve())
+        (folder / DOWNLOADS).mkdir(exist_ok=True)
+        (folder / DOWNLOADS / file.name).symlink_to(file.resolve())
     return folder
 
 
