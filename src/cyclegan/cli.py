@@ -261,6 +261,31 @@ def compare(
 
 
 @app.command()
+def reproduce(
+    name: Annotated[str, typer.Argument(metavar="REV|RUN", help="A commit, branch, tag or experiment, or a run's id.")],
+    pull: Annotated[bool, typer.Option("--pull", help="Get data that DVC's cache lacks from a remote.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave the folder that it is made in.")] = False,
+) -> None:
+    """Make a commit's result again, apart from this folder, and compare every byte and number with what it recorded.
+
+    Exit status 0: identical, or identical within the tolerance of docs/reproducing.md, as the last line says; 1: different.
+    """
+    from cyclegan import lineage
+    from cyclegan.history.reproduce import commit_of, reproduce
+
+    root = lineage.project_root()
+    try:
+        verdict = reproduce(root, commit_of(root, name), lambda line: print(line, flush=True), pull=pull, keep=keep)
+    except UserError as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        print("interrupted: nothing is compared or logged", file=sys.stderr)
+        raise typer.Exit(130) from None
+    if verdict.word == "different":
+        raise typer.Exit(1)
+
+
+@app.command()
 def runs(
     run: Annotated[
         str | None, typer.Argument(metavar="RUN", help="A run's id, or its start: which commits hold it?")

@@ -18,7 +18,7 @@ DATA = {"source": "shapes", "digest": "d" * 36, "commit": "c" * 40}
 PARAMS = {"a": 1, "long": "x" * 7000}
 TAGS = {"mlflow.source.git.commit": "c" * 40, "long": "y" * 9000}
 CONFIG = TrackingConfig(experiment="test", uri=None, system_metrics=False)
-OPEN = store._open
+OPEN = store.open_store
 GRID = np.arange(8 * 8 * 3, dtype=np.uint8).reshape(8, 8, 3)
 
 
@@ -115,7 +115,7 @@ def through(requests: Requests, monkeypatch: pytest.MonkeyPatch) -> None:
         client, experiment_id = OPEN(to)
         return Faulty(client, requests), experiment_id
 
-    monkeypatch.setattr(store, "_open", opened)
+    monkeypatch.setattr(store, "open_store", opened)
 
 
 def runs(root: Path, tag: tuple[str, str] | None = None) -> list[Mapping[str, Any]]:

@@ -303,7 +303,7 @@ def away_until(back: threading.Event, monkeypatch: pytest.MonkeyPatch) -> list[f
             raise OSError("nobody at user:secret@home")
         return OPEN(to)
 
-    monkeypatch.setattr(store, "_open", opened)
+    monkeypatch.setattr(store, "open_store", opened)
     return tried
 
 
@@ -415,7 +415,7 @@ def test_an_outbox_held_by_a_stage_at_work_keeps_no_other_waiting(root: Path) ->
 def test_of_two_stores_the_one_that_is_there_gets_its_own(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     away = store_in(root, uri=AWAY)
     tried: list[tracking.Store] = []
-    monkeypatch.setattr(store, "_open", lambda to: (tried.append(to), OPEN(to))[1])
+    monkeypatch.setattr(store, "open_store", lambda to: (tried.append(to), OPEN(to))[1])
     for number, to in enumerate((away, store_in(root), away, store_in(root))):
         log = write_only(root, f"t{number}", key=f"k{number}", to=to)
         train(log, range(1, 3))

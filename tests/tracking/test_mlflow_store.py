@@ -65,6 +65,15 @@ def test_a_server_is_used_as_it_is_named(tmp_path: Path, uri: str) -> None:
     assert found.artifacts == (None if uri.startswith("http") else str(tmp_path / "mlartifacts"))
 
 
+def test_a_reproduction_keeps_its_runs_apart_whatever_params_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://environment")
+    monkeypatch.setenv("CYCLEGAN_TRACKING_URI", "sqlite:////apart/mlflow.db")
+    assert store_in(tmp_path, uri="http://params").uri == "sqlite:////apart/mlflow.db"
+    monkeypatch.setenv("CYCLEGAN_TRACKING_URI", "nowhere")
+    with pytest.raises(UserError, match=r"^the environment variable CYCLEGAN_TRACKING_URI is nowhere"):
+        store_in(tmp_path, uri="http://params")
+
+
 def test_params_come_before_the_environment_and_that_before_the_file_here(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -105,7 +114,7 @@ def test_passwords_are_never_shown() -> None:
 def test_a_new_database_and_its_folder_are_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Slow, as MLflow makes it in hundreds of steps; everything else copies one that is made."""
     to = store_in(tmp_path, uri=f"sqlite:///{tmp_path}/new/folder/runs.db")
-    client, experiment_id = store._open(to)
+    client, experiment_id = store.open_store(to)
     assert client.get_experiment(experiment_id).artifact_location == str(tmp_path / "new/folder/mlartifacts")
     assert client.get_experiment(experiment_id).tags[store.KIND_TAG] == "custom_model_development"
 
@@ -162,7 +171,7 @@ def test_of_a_store_that_cannot_be_used_nothing_is_known(root: Path, uri: str) -
 
 def test_mlflow_s_own_settings_of_the_user_stay(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
-    store._open(store_in(root))
+    store.open_store(store_in(root))
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
     assert "MLFLOW_TRACKING_URI" not in os.environ, "or the next store_of would take it for the user's wish"

@@ -121,7 +121,7 @@ def storage_of(root: Path) -> Storage:
     cache = root / CACHE
     remotes: dict[str, Objects] = {}
     away: list[str] = []
-    for name, value in _configuration(root).items():
+    for name, value in configuration(root).items():
         if name == "cache.dir":
             cache = root / value
         elif match := REMOTE.fullmatch(name):
@@ -133,8 +133,12 @@ def storage_of(root: Path) -> Storage:
     return Storage(Objects(cache), remotes, away)
 
 
-def _configuration(root: Path) -> dict[str, str]:
-    """With whole paths, wherever they were written relative to."""
+def configuration(root: Path) -> dict[str, str]:
+    """DVC's configuration of any level by dotted name, with whole paths, wherever they were written relative to.
+
+    Raises:
+        UserError: it cannot be read.
+    """
     command = [sys.executable, "-m", "dvc", "config", "--list"]
     done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
     if done.returncode != 0:

@@ -3,14 +3,16 @@
 from cyclegan.tracking.reach import trouble
 from cyclegan.tracking.recorder import Recorder, TrainingRecorder, add_to, start_training
 from cyclegan.tracking.registry import Present, Registered, Verdict, register
-from cyclegan.tracking.runs import AwayError, Entry, Run, find_run, list_files, list_runs, read_entry
+from cyclegan.tracking.runs import RUN_ID, AwayError, Entry, Run, find_run, list_files, list_runs, reachable, read_entry
 from cyclegan.tracking.sender import sync
-from cyclegan.tracking.store import ID_TAG, KEY_TAG, Store, at_home, commit_of, run_tags, store_of
-from cyclegan.tracking.values import flatten
+from cyclegan.tracking.store import ID_TAG, KEY_TAG, Store, at_home, commit_of, open_store, run_tags, store_of
+from cyclegan.tracking.values import TAG_LENGTH, flatten
 
 __all__ = [
     "ID_TAG",
     "KEY_TAG",
+    "RUN_ID",
+    "TAG_LENGTH",
     "AwayError",
     "Entry",
     "Present",
@@ -27,6 +29,8 @@ __all__ = [
     "flatten",
     "list_files",
     "list_runs",
+    "open_store",
+    "reachable",
     "read_entry",
     "register",
     "run_tags",

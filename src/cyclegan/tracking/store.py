@@ -23,6 +23,7 @@ KEY_TAG = "train_key"
 ID_TAG = "training_id"
 NOTE_TAG = "mlflow.note.content"
 KIND_TAG = "mlflow.experimentKind"  # without it the UI may open with its pages for language models
+APART = "CYCLEGAN_TRACKING_URI"  # by which `cyclegan reproduce` keeps the runs of a commit's stages apart
 SERVERS = ("http", "https", "postgresql", "mysql", "mssql")
 LOCK, ARTIFACTS = ".mlflow.lock", "mlartifacts"  # in the project's folder, or beside a database elsewhere
 PARAMS_A_REQUEST = 100
@@ -64,13 +65,17 @@ class Store:
 def store_of(config: TrackingConfig, root: Path) -> Store:
     """The store that params.yaml and the environment name; by default the file mlflow.db in the project's folder.
 
+    What `APART` names comes before what params.yaml says.
+
     Raises:
         UserError: not the address of a server or of a database in a file.
     """
     local = f"sqlite:///{root / 'mlflow.db'}"
-    uri = config.uri or os.environ.get("MLFLOW_TRACKING_URI") or local
+    apart = os.environ.get(APART)
+    uri = apart or config.uri or os.environ.get("MLFLOW_TRACKING_URI") or local
     if not _is_address(uri):
-        name = "tracking.uri in params.yaml" if config.uri else "the environment variable MLFLOW_TRACKING_URI"
+        variable = f"the environment variable {APART if apart else 'MLFLOW_TRACKING_URI'}"
+        name = "tracking.uri in params.yaml" if config.uri and not apart else variable
         raise UserError(
             f"{name} is {without_password(uri)}; it must be the address of an MLflow server (http://HOST:5000) or a "
             f"database (sqlite:///FILE.db, postgresql://...): MLflow no longer writes runs to plain folders"
@@ -116,7 +121,7 @@ def connect(store: Store, about: Mapping[str, Any], *, training_waits: bool) -> 
         MlflowException, OSError: the store cannot be reached or used.
         WaitsError: the training's own log must be sent first.
     """
-    client, experiment_id = _open(store)
+    client, experiment_id = open_store(store)
     if about["training_id"] is None:
         return Connection(client, experiment_id, _run_of_key(client, experiment_id, about, training_waits=training_waits))
     return Connection(client, experiment_id, _run_of_training(client, experiment_id, about))
@@ -125,7 +130,7 @@ def connect(store: Store, about: Mapping[str, Any], *, training_waits: bool) -> 
 def commit_of(store: Store, train_key: str) -> str | None:
     """The commit that a training ran on, as its run says; None where there is no run, or the store cannot be reached."""
     with contextlib.suppress(Exception):  # drivers of databases raise what they like
-        client, experiment_id = _open(store)
+        client, experiment_id = open_store(store)
         for run in client.search_runs([experiment_id], f"tags.{KEY_TAG} = '{train_key}'", max_results=1):
             commit: str | None = run.data.tags.get("mlflow.source.git.commit")
             return commit
@@ -135,7 +140,7 @@ def commit_of(store: Store, train_key: str) -> str | None:
 def run_tags(store: Store, run_id: str) -> dict[str, str] | None:
     """The tags of a run; None where there is none, or the store cannot be reached."""
     with contextlib.suppress(Exception):
-        client, _ = _open(store)
+        client, _ = open_store(store)
         return dict(client.get_run(run_id).data.tags)
     return None
 
@@ -172,7 +177,12 @@ def _import_mlflow() -> None:
     imports.load()
 
 
-def _open(store: Store) -> tuple["MlflowClient", str]:
+def open_store(store: Store) -> tuple["MlflowClient", str]:
+    """A client of the store and the id of the experiment in it, both made where they are missing.
+
+    Raises:
+        MlflowException, OSError: the store cannot be reached or used, or the experiment is deleted.
+    """
     _import_mlflow()
     from mlflow.exceptions import MlflowException
 
