@@ -105,8 +105,8 @@ def of_all(root: Path) -> Listing:
         notes.append(f"results without a run were trained elsewhere, or their store is not {store}")
     if any(run.dirty for run in runs):
         notes.append(
-            "dirty: started with uncommitted edits (its tag git.uncommitted names them); a commit that holds its result was made "
-            "afterwards, with the edits that matter"
+            "dirty: started with uncommitted edits (its tag git.uncommitted says where they are); a commit that holds its "
+            "result was made afterwards, with the edits that matter"
         )
     commits = [commit for commits in found.commits.values() for commit in commits]
     for commit, key in keys_of(root, commits).items():

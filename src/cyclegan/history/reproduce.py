@@ -18,7 +18,7 @@ from cyclegan.history import digests, software
 from cyclegan.history.agreement import Result, Verdict, compare, leaves, lines
 from cyclegan.history.apart import Apart, apart
 from cyclegan.history.cache import Objects
-from cyclegan.history.commits import SHORT, Tree, changing, one_commit, tree_of
+from cyclegan.history.commits import SHORT, Tree, one_commit, tree_of
 from cyclegan.history.keys import TRAIN_METRICS, recorded_key
 from cyclegan.history.lock import LOCK, PARAMS, LockedStage, read_lock, read_yaml
 from cyclegan.history.record import Record, log_reproduction, plant_run
@@ -68,14 +68,13 @@ def commit_of(root: Path, name: str) -> str:
             f"`git log --all --oneline`, `dvc exp list --all` and `cyclegan runs --all` list what there is"
         )
     key = HistoricRun(entry).train_key
-    holding = [commit for commit, recorded in results(root).items() if recorded == key]
-    brought = [commit for commit in changing(root, TRAIN_METRICS) if commit in holding]
+    holding = results(root).commits.get(key or "", [])
     if not holding:
         raise UserError(
             f"no commit here holds the result of the run {entry.id} ({entry.name}); commit the {LOCK} and the metrics that "
             f"it made, `git fetch` what others committed, or name another run"
         )
-    return (brought or holding)[-1]  # the oldest
+    return holding[-1]  # the oldest
 
 
 def reproduce(root: Path, commit: str, tell: Tell, *, pull: bool, keep: bool) -> Verdict:
