@@ -1,7 +1,8 @@
 """Whether the generators that validation chose beat the last ones on the test set: whole trainings, several seeds.
 
 Not part of `make bench`, because it takes long: python benchmarks/choice.py --json FILE. The default run made small: 200
-pictures of 32 px a domain, generators of half the width, ten epochs. Trainings run side by side, one a core, with one thread each; figures of quality do not depend on that.
+pictures of 32 px a domain, generators of half the width, ten epochs. Trainings run side by side, one a core, with one
+thread each; figures of quality do not depend on that.
 """
 
 import contextlib
