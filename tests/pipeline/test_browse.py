@@ -88,6 +88,7 @@ class Ui:
             stderr=subprocess.STDOUT,
             text=True,
             start_new_session=True,
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # in the background shells ignore Ctrl-C
         )
 
     def lines(self, last: str) -> list[str]:

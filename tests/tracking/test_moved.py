@@ -29,7 +29,7 @@ def project(root: Path) -> Path:
 
 
 def another_process() -> None:
-    """What a client remembers of where runs have their files is forgotten, as when the project was moved meanwhile."""
+    """What a client remembers of where runs have their files is forgotten."""
     utils._artifact_repos_cache.clear()
 
 
