@@ -124,6 +124,7 @@ def test_the_run_holds_curves_grids_data_models_and_origin(project: Path, tmp_pa
     assert found.data.tags["train_key"] == training["train_key"]
     assert found.data.tags["mlflow.source.git.commit"] == commit
     assert found.data.tags["git.dirty"] == "false"
+    assert (found.data.tags["evaluation.commit"], found.data.tags["evaluation.dirty"]) == (commit, "false")
     assert found.data.params["loss.lambda_A"] == "10.0"
     curve = client.get_metric_history(found.info.run_id, "loss/cycle_A")
     history = pd.read_csv(project / paths.HISTORY)

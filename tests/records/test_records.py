@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from faults.processes import injection, repository
-from project import git_commit, run, set_params
+from project import git_commit, run
 
 from cyclegan import config as configuration
 from cyclegan import lineage
@@ -60,7 +60,6 @@ def test_plain_scripts_are_tracked_and_a_continued_training_says_what_it_ended_o
     assert "+++ b/notes.txt\n@@ -0,0 +1 @@\n+a note\n" in (artifacts / tags["git.uncommitted"]).read_text()
     ended = git_commit(project, "a note")
     assert "continuing after step" in script(project, "train")
-    script(project, "evaluate")
     status, tags, artifacts = only_run(project)
     assert status == "FINISHED"
     assert (tags["mlflow.source.git.commit"], tags["git.dirty"], tags["mlflow.source.git.branch"]) == (
@@ -74,13 +73,6 @@ def test_plain_scripts_are_tracked_and_a_continued_training_says_what_it_ended_o
     trained = json.loads((project / paths.TRAIN_METRICS).read_text())["train_key"]
     digest = json.loads((project / paths.PREPARED / "dataset.json").read_text())["digest"]
     assert tags["train_key"] == trained == lineage.train_key(project, configuration.load(project / "params.yaml"), digest)
-    assert (tags["evaluation.commit"], tags["evaluation.dirty"]) == (ended, "false")
-
-    set_params(project, {"evaluate.gallery_size": 2})
-    script(project, "evaluate")  # of the training before, by edited settings
-    _, tags, _ = only_run(project)
-    assert (tags["evaluation.commit"], tags["evaluation.dirty"], tags["evaluate.gallery_size"]) == (ended, "true", "2")
-    assert (tags["mlflow.source.git.commit"], tags["git.dirty"]) == (ended, "false")
 
 
 def within_another(project: Path, folder: Path) -> Path:
