@@ -48,14 +48,14 @@ def text_of(folder: Path, run_id: str) -> str:
 
 
 def places(folder: Path) -> set[str]:
-    """All that its database says of where files are, apart from MLflow's experiment of no name."""
+    """All that its database says of where files are, apart from the experiment that MLflow makes by itself."""
     with sqlite3.connect(folder / "mlflow.db") as database:
         return {
             place
             for table, columns in moved.COLUMNS.items()
             for column in columns
             for (place,) in database.execute(f"SELECT {column} FROM {table}")
-            if place and Path(place).is_absolute()
+            if place and "/mlartifacts" in place
         }
 
 
