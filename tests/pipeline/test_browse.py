@@ -273,7 +273,7 @@ def test_one_slider_sets_the_step_of_both_runs_grids(served: Served, open_page: 
     dialog.get_by_role("switch").click()  # of the parameters that stand above each grid
     dialog.get_by_role("button", name="Save changes").click()
     page.locator("[data-component-id='fullscreen_button_chartcard']").first.click()
-    grids = page.get_by_role("dialog").locator("img[src*='samples%23A_to_B']")
+    grids = page.get_by_role("dialog").locator("img[src*='samples~A_to_B']")
     page.wait_for_function(
         "all => all.length === 2 && all.every(one => one.naturalWidth > 64)", arg=grids.element_handles()
     )
@@ -282,7 +282,7 @@ def test_one_slider_sets_the_step_of_both_runs_grids(served: Served, open_page: 
 
 def shown(direction: str) -> str:
     """A script for the addresses of the grids that are shown."""
-    return f"[...document.querySelectorAll(\"img[src*='samples%23{direction}']\")].map(one => one.src)"
+    return f"[...document.querySelectorAll(\"img[src*='samples~{direction}']\")].map(one => one.src)"
 
 
 def test_a_generator_s_page_has_its_scores_and_leads_to_run_and_data(served: Served, open_page: Open) -> None:
