@@ -24,6 +24,7 @@ STAGES = list(PIPELINE)
 PARAMS: dict[str, Any] = yaml.safe_load((ROOT / "params.yaml").read_text())
 KINDS = ("outs", "metrics", "plots")
 FREE = {"tracking", "runtime"}  # sections that cannot change a result
+NAMES = {"presets"}  # tell a run's tag the preset that it follows, and no more
 TEMPLATE = re.compile(r"\$\{(\w+)\.(\w+)\}")  # in dvc.yaml: the value of a key of params.yaml
 
 
@@ -203,7 +204,7 @@ def undeclared(stage: str, files: Iterable[Path]) -> set[str]:
     ]
     known = [*map(resolved, declaration["deps"]), *made, *(f"{path}.partial" for path in made)]
     read = {Path(os.path.relpath(file)) for file in files if file.is_file()}
-    within = {path for path in read if path.parts[0] not in ("..", "params.yaml", "dvc.yaml", *MEMORY)}
+    within = {path for path in read if path.parts[0] not in ("..", "params.yaml", "dvc.yaml", *NAMES, *MEMORY)}
     return {str(path) for path in within if not any(path == Path(one) or Path(one) in path.parents for one in known)}
 
 

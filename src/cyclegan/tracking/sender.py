@@ -29,9 +29,7 @@ CURVES = ("epoch", "val/cycle_A", "health/failing")  # the first of those that g
 SYSTEM = "system/cpu_utilization_percentage"
 # How MLflow's log_image names a picture of a step, and a small copy of it; the UI reads these names.
 PICTURE = re.compile(r"images/((.+)\+step\+(\d+)\+.+)\.png")
-SAMPLES = (
-    "samples"  # the section of charts in which the UI shows grids; MLflow writes ~ for the / after it, as in log_image
-)
+SAMPLES = "samples"  # the section of charts in which the UI shows grids; log_image writes ~ for the / after it
 PICTURES_TAG = "mlflow.loggedImages"
 OF_ARTIFACT = re.compile(r"(!?)\[([^]]*)\]\(artifact:([^)]+)\)")  # a picture, or a link
 
