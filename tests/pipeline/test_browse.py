@@ -243,7 +243,7 @@ def test_a_run_says_what_it_came_to_and_where_it_is_from(served: Served, open_pa
         page.get_by_role("link", name="The whole report").click()
     page = opened.value
     report = page.frame_locator("iframe").first
-    expect(report.get_by_role("heading", name="shapes")).to_be_visible(timeout=1000 * SECONDS)
+    expect(report.get_by_role("heading", name="shapes", exact=True)).to_be_visible(timeout=1000 * SECONDS)
     hide_path(page)
     picture(page, "report")
 
@@ -273,16 +273,13 @@ def test_one_slider_sets_the_step_of_both_runs_grids(served: Served, open_page: 
     dialog.get_by_role("switch").click()  # of the parameters that stand above each grid
     dialog.get_by_role("button", name="Save changes").click()
     page.locator("[data-component-id='fullscreen_button_chartcard']").first.click()
-    grids = page.get_by_role("dialog").locator("img[src*='samples~A_to_B']")
-    page.wait_for_function(
-        "all => all.length === 2 && all.every(one => one.naturalWidth > 64)", arg=grids.element_handles()
-    )
     picture(page, "grids")
 
 
 def shown(direction: str) -> str:
-    """A script for the addresses of the grids that are shown."""
-    return f"[...document.querySelectorAll(\"img[src*='samples~{direction}']\")].map(one => one.src)"
+    """A script for the addresses of the grids that are shown, loaded and whole."""
+    loaded = f"[...document.querySelectorAll(\"img[src*='samples~{direction}']\")].filter(one => one.naturalWidth > 64)"
+    return f"{loaded}.map(one => one.src)"
 
 
 def test_a_generator_s_page_has_its_scores_and_leads_to_run_and_data(served: Served, open_page: Open) -> None:
