@@ -86,7 +86,7 @@ def test_dvc_starts_two_processes_of_which_one_speaks_logs_and_writes(undisturbe
     ((status, curves, samples),) = mlflow_runs(project)
     assert status == "FINISHED"
     assert [step for step, _ in curves["loss/cycle_A"]] == history["step"].tolist()
-    pictures = [f"samples#{direction}+step+{step}" for direction in paths.SAMPLES for step in (0, 20, 40, STEPS)]
+    pictures = [f"samples~{direction}+step+{step}" for direction in paths.SAMPLES for step in (0, 20, 40, STEPS)]
     assert samples == sorted(pictures * 2)  # each with its thumbnail
     assert "Running stage" not in run(project, "dvc", "repro", "train").stdout
     locked = yaml.safe_load((project / "dvc.lock").read_text())["stages"]["train"]

@@ -153,7 +153,7 @@ def test_the_run_holds_curves_grids_data_models_and_origin(project: Path, tmp_pa
     names = [entry.path for entry in client.list_artifacts(found.info.run_id, "images")]
     for direction in ("A_to_B", "B_to_A"):
         for step in (0, 6, 12):
-            assert sum(f"samples#{direction}+step+{step}+" in name for name in names) == 2  # the picture and its thumbnail
+            assert sum(f"samples~{direction}+step+{step}+" in name for name in names) == 2  # the picture and its thumbnail
     (data,) = found.inputs.dataset_inputs
     assert (data.dataset.name, data.dataset.digest) == ("shapes", training["data"]["digest"][:36])
     models = client.search_logged_models([experiment.experiment_id])

@@ -190,7 +190,7 @@ def test_what_a_run_keeps_came_through_the_server(team: Team) -> None:
     assert team.run["place"].startswith("mlflow-artifacts:/")
     assert "evaluation/evaluation.html" in team.run["files"]
     assert not any(name.startswith("uncommitted/") for name in team.run["files"])
-    assert sum(name.startswith("images/samples_A_to_B+step+0+") for name in team.run["files"]) == 2
+    assert sum(name.startswith("images/samples~A_to_B+step+0+") for name in team.run["files"]) == 2
     assert team.run["models"] == (2 if "export" in lineage.stages(team.first) else 0)
     for clone in (team.first, team.second):
         assert not (clone / "mlartifacts").exists()

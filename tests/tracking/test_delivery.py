@@ -109,7 +109,7 @@ def test_everything_is_there_once(root: Path, generator: Path) -> None:
     assert run["tags"]["evaluate.weights"] == "raw"
     assert run["inputs"] == [("shapes", "d" * 36)]
     names = [name for name, _ in run["artifacts"]]
-    grids = [f"images/samples#{way}+step+{step}" for way in ("A_to_B", "B_to_A") for step in (2, 4)]
+    grids = [f"images/samples~{way}+step+{step}" for way in ("A_to_B", "B_to_A") for step in (2, 4)]
     pictures = [f"{grid}{suffix}" for grid in grids for suffix in ("+compressed.webp", ".png")]
     assert sorted(names) == sorted([*pictures, "export/README.md", "some/history.csv", "uncommitted.diff"])
     assert run["tags"][sender.PICTURES_TAG] == "True"

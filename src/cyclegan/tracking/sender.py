@@ -29,7 +29,9 @@ CURVES = ("epoch", "val/cycle_A", "health/failing")  # the first of those that g
 SYSTEM = "system/cpu_utilization_percentage"
 # How MLflow's log_image names a picture of a step, and a small copy of it; the UI reads these names.
 PICTURE = re.compile(r"images/((.+)\+step\+(\d+)\+.+)\.png")
-SAMPLES = "samples"  # the section of charts in which the UI shows grids; MLflow writes # for the / after it
+SAMPLES = (
+    "samples"  # the section of charts in which the UI shows grids; MLflow writes ~ for the / after it, as in log_image
+)
 PICTURES_TAG = "mlflow.loggedImages"
 OF_ARTIFACT = re.compile(r"(!?)\[([^]]*)\]\(artifact:([^)]+)\)")  # a picture, or a link
 
@@ -134,7 +136,7 @@ class Delivery:
 
         with self._files(record) as files:
             for file in files:
-                key = f"{SAMPLES}#{file.stem}", record["step"]
+                key = f"{SAMPLES}~{file.stem}", record["step"]
                 name = self.pictures.setdefault(key, f"{key[0]}+step+{key[1]}+timestamp+{record['time']}+{uuid4()}")
                 whole, small = file.rename(file.with_name(f"{name}.png")), file.with_name(f"{name}+compressed.webp")
                 with Image.open(whole) as picture:
