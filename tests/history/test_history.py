@@ -1,7 +1,7 @@
 """A history as projects have them: every commit is led to its run and back, and made again to the same bytes.
 
-The complete form has twelve trainings, in a dozen commits and four experiments, and makes all of them again. The short form has
-four of these trainings, and makes two again.
+The complete form has eleven trainings, four of them experiments, and makes all of them again. The short form has four
+of these trainings, and makes two again.
 """
 
 import json
@@ -113,7 +113,7 @@ def branches(past: History) -> None:
     past.train("wide")
     run(root, "git", "checkout", "-q", "main")
     run(root, "git", "merge", "-q", "-X", "theirs", "-m", "merge", "side")
-    # git merges dvc.lock line by line: this one has main's code and the side's settings and outs, and DVC is content with it
+    # git merges dvc.lock line by line: this one has main's code and the side's settings and outs, which DVC takes for true
     assert "Running stage" not in run(root, "dvc", "repro", "train").stdout
     past.others["lie of a merge"] = head(root)
     past.train("merge", "--force", "--single-item")

@@ -143,10 +143,10 @@ def _key(root: Path, subject: _Subject) -> str:
     key = key_of(root, subject.commit)
     if key.computed and key.recorded and not key.result_is_its_own:
         raise UserError(
-            f"{subject.short} holds the result of another training ({key.recorded[:12]}) than its parameters, data and code "
-            f"are for ({key.computed[:12]}), as after an edit without `dvc repro`, or a merge, which joins two {LOCK} line by "
-            f"line: there is nothing to compare with; `cyclegan verify {subject.short}` says more, and `dvc repro --force "
-            f"train` in a checkout of it makes its own"
+            f"{subject.short} holds the result of another training ({key.recorded[:12]}) than its parameters, data and "
+            f"code are for ({key.computed[:12]}), as after an edit without `dvc repro`, or a merge, which joins two {LOCK} "
+            f"line by line: there is nothing to compare with; `cyclegan verify {subject.short}` says more, and `dvc repro "
+            f"--force train` in a checkout of it makes its own"
         )
     return key.recorded
 
