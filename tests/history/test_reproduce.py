@@ -151,6 +151,7 @@ def test_a_record_that_is_not_of_its_commit_is_refused_before_anything_runs(
     assert list(temporary.iterdir()) == []
 
 
+@pytest.mark.complete
 def test_a_falsified_digest_is_no_matter_of_roundings(project: Path, temporary: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(project, tmp_path / "project", symlinks=True)
     done = reproduce(copy, temporary, "HEAD", TOY_BYTES="others")
@@ -179,7 +180,7 @@ def test_names_of_nothing_and_commits_without_results_are_told(project: Path, te
     assert list(temporary.iterdir()) == []
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.complete)])
 def test_an_interruption_ends_all_and_leaves_nothing(
     project: Path, temporary: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
