@@ -11,7 +11,7 @@ from cyclegan.history.record import Record, log_reproduction, plant_run
 from cyclegan.history.runs import runs_of_key, the_run
 
 KEY = "a" * 64
-VERDICT = Verdict(10, 30, (OtherOut("train", "models/trained", ()),), (OtherValue("m", "n", 1.0, 1.1, within=True),), "")
+VERDICT = Verdict(10, 30, (OtherOut("train", "models/trained", ()),), (OtherValue("m", "n", 1.0, 1.1, 0.6),), "")
 RECORD = Record("c" * 40, KEY, VERDICT, "the text", 12.5, ["numpy 1 locked, 2 here"])
 
 

@@ -19,7 +19,7 @@ from cyclegan.history.agreement import Result, Verdict, compare, leaves, lines
 from cyclegan.history.apart import Apart, apart
 from cyclegan.history.cache import Objects
 from cyclegan.history.commits import SHORT, Tree, one_commit, tree_of
-from cyclegan.history.keys import TRAIN_METRICS, recorded_key
+from cyclegan.history.keys import key_of
 from cyclegan.history.lock import LOCK, PARAMS, LockedStage, read_lock, read_yaml
 from cyclegan.history.record import Record, log_reproduction, plant_run
 from cyclegan.history.runs import HistoricRun, results, runs_of_key, the_run, workspace_store
@@ -95,7 +95,7 @@ def reproduce(root: Path, commit: str, tell: Tell, *, pull: bool, keep: bool) ->
     tell(f"reproducing {subject.short} {lineage.subject_line(root, commit)}")
     if lineage.revision(root).dirty and commit in lineage.commits_named(root, "HEAD"):
         tell("the workspace has edits that are not committed: they are no part of this commit, and left alone")
-    key = recorded_key(subject.tree.read(TRAIN_METRICS))
+    key = _key(root, subject)
     pins = software.locked(subject.tree.read(REQUIREMENTS))
     other_software = software.differences(pins)
     tell(_about_software(pins, other_software))
@@ -132,6 +132,23 @@ def _subject(root: Path, commit: str) -> _Subject:
     maker = {path: stage for stage, about in lock.items() for path in about.outs}
     before = {stage: sorted({maker[path] for path in about.deps if path in maker}) for stage, about in lock.items()}
     return _Subject(commit, tree, lock, list(TopologicalSorter(before).static_order()))
+
+
+def _key(root: Path, subject: _Subject) -> str:
+    """The train key that it recorded; "" where it recorded none.
+
+    Raises:
+        UserError: it is not that of the commit's own files.
+    """
+    key = key_of(root, subject.commit)
+    if key.computed and key.recorded and not key.result_is_its_own:
+        raise UserError(
+            f"{subject.short} holds the result of another training ({key.recorded[:12]}) than its parameters, data and "
+            f"code are for ({key.computed[:12]}), as after an edit without `dvc repro`, or a merge, which joins two {LOCK} "
+            f"line by line: there is nothing to compare with; `cyclegan verify {subject.short}` says more, and `dvc repro "
+            f"--force train` in a checkout of it makes its own"
+        )
+    return key.recorded
 
 
 def _about_software(pins: Mapping[str, str], others: list[str]) -> str:
