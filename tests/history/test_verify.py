@@ -182,7 +182,7 @@ LIES: dict[Callable[[Lock], None], tuple[str, str]] = {
     edit_code_folder: ("evaluate", f"src/cyclegan/report: recorded {OTHER}.dir ("),
     edit_size: ("train", "src/cyclegan/randomness.py: recorded "),
     edit_number_of_files: ("train", "src/cyclegan/training: recorded "),
-    drop_dependency: ("export", "no dependency metrics/evaluate.json is recorded, which dvc.yaml names"),
+    drop_dependency: ("export", "no dependency metrics/dataset.json is recorded, which dvc.yaml names"),
     add_dependency: ("export", "a dependency README.md is recorded, which dvc.yaml does not name"),
     edit_used_data: ("train", f"data/prepared: it used {OTHER}.dir ("),
     edit_made_model: ("evaluate", f"but train made {OTHER}.dir ("),

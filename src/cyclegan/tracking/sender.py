@@ -15,6 +15,7 @@ from PIL import Image
 
 from cyclegan.tracking.generators import log_generator
 from cyclegan.tracking.outbox import BusyError, Outbox, Record, left_behind, say
+from cyclegan.tracking.remedies import with_remedy
 from cyclegan.tracking.store import NOTE_TAG, Connection, Store, WaitsError, connect
 from cyclegan.tracking.values import TAG_LENGTH, shorten, with_description, without_password
 
@@ -28,7 +29,7 @@ CURVES = ("epoch", "val/cycle_A", "health/failing")  # the first of those that g
 SYSTEM = "system/cpu_utilization_percentage"
 # How MLflow's log_image names a picture of a step, and a small copy of it; the UI reads these names.
 PICTURE = re.compile(r"images/((.+)\+step\+(\d+)\+.+)\.png")
-SAMPLES = "samples"  # the section of charts in which the UI shows grids; MLflow writes ~ for the / after it
+SAMPLES = "samples"  # the section of charts in which the UI shows grids; log_image writes ~ for the / after it
 PICTURES_TAG = "mlflow.loggedImages"
 OF_ARTIFACT = re.compile(r"(!?)\[([^]]*)\]\(artifact:([^)]+)\)")  # a picture, or a link
 
@@ -279,7 +280,7 @@ def connect_to_finished(store: Store, root: Path, train_key: str, name: str) -> 
 
 
 def explain(error: BaseException) -> str:
-    """The first line of what an error comes down to, without passwords."""
+    """The first line of what an error comes down to, without passwords, and what helps."""
     while cause := error.__cause__ or error.__context__:
         error = cause
-    return without_password(next(iter(str(error).splitlines()), "")) or type(error).__name__
+    return with_remedy(without_password(next(iter(str(error).splitlines()), "")) or type(error).__name__)
