@@ -16,7 +16,9 @@ from samples import evaluation, per_picture, rows
 from cyclegan.evaluation.certainty import with_error
 from cyclegan.evaluation.gallery import gallery
 from cyclegan.evaluation.outcome import Outcome
-from cyclegan.report import comparison
+from cyclegan.report.comparison import compare
+from cyclegan.report.comparison_page import page as comparison_page
+from cyclegan.report.comparison_subject import Subject
 from cyclegan.report.page import page as report
 
 __all__ = ["browser"]  # a fixture
@@ -49,11 +51,11 @@ def comparison_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
         with_long_name("experiment_" + "name_" * 12, 20.0, 0.3, 1),
         with_long_name("other", 20.0, 0.3, 2, test="u" * 64),
     ]
-    path.write_text(comparison.page(comparison.compare(found)), encoding="utf-8")
+    path.write_text(comparison_page(compare(found)), encoding="utf-8")
     return path
 
 
-def with_long_name(label: str, kid: float, l1: float, seed: int, test: str = "t" * 64) -> comparison.Subject:
+def with_long_name(label: str, kid: float, l1: float, seed: int, test: str = "t" * 64) -> Subject:
     scores = {"kid_x1000_test": with_error(kid, 1.0), "pair_l1": with_error(l1, 0.01)}
     both = {"A_to_B": scores, "B_to_A": scores}
     rng = torch.Generator().manual_seed(seed)
@@ -63,7 +65,7 @@ def with_long_name(label: str, kid: float, l1: float, seed: int, test: str = "t"
     )
     buffer = io.BytesIO()
     Image.fromarray(gallery(real, fake, fake, real.flip(0), 2)).save(buffer, "PNG")
-    return comparison.Subject(
+    return Subject(
         label=label,
         name="c0ffee00",
         about="a commit whose subject line is rather long, as they sometimes are",

@@ -15,8 +15,10 @@ from cyclegan.errors import UserError
 from cyclegan.evaluation.certainty import Score, with_error
 from cyclegan.evaluation.gallery import gallery
 from cyclegan.evaluation.outcome import Outcome
-from cyclegan.report.comparison import Comparison, Subject, compare, page
+from cyclegan.report.comparison import Comparison, compare
+from cyclegan.report.comparison_page import page
 from cyclegan.report.comparison_screen import MARKS, show
+from cyclegan.report.comparison_subject import Subject
 
 
 def picture(colour: str) -> bytes:

@@ -1,15 +1,14 @@
 """The typed, frozen mirror of params.yaml. Nothing else reads YAML parameters."""
 
 from cyclegan.config.load import load, parse, read, read_bytes
+from cyclegan.config.pictures import DatasetConfig, PreprocessConfig
 from cyclegan.config.schema import Config
 from cyclegan.config.sections import (
-    DatasetConfig,
     EvaluateConfig,
     ExportConfig,
     LossConfig,
     ModelConfig,
     OptimizerConfig,
-    PreprocessConfig,
     RuntimeConfig,
     ScheduleConfig,
     TrackingConfig,

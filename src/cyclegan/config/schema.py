@@ -6,14 +6,13 @@ from typing import Annotated
 
 from pydantic import Field, model_validator
 
+from cyclegan.config.pictures import DatasetConfig, PreprocessConfig
 from cyclegan.config.sections import (
-    DatasetConfig,
     EvaluateConfig,
     ExportConfig,
     LossConfig,
     ModelConfig,
     OptimizerConfig,
-    PreprocessConfig,
     RuntimeConfig,
     ScheduleConfig,
     Section,

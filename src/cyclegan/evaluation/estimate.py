@@ -8,8 +8,8 @@ import torch
 from torch import Tensor
 
 from cyclegan import randomness
+from cyclegan.evaluation.certainty import NORMAL
 
-NORMAL = 1.959964  # standard errors on either side of a normal distribution's middle 95 %
 ABSENT = torch.zeros(1, dtype=torch.float64)  # the influence of a set of pictures that a score is not of
 
 

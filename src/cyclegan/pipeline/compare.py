@@ -18,7 +18,8 @@ from cyclegan.evaluation.certainty import Score
 from cyclegan.evaluation.outcome import DIRECTIONS, SUBJECT, Outcome
 from cyclegan.history.runs import workspace_store
 from cyclegan.pipeline import paths
-from cyclegan.report.comparison import Comparison, Subject, compare
+from cyclegan.report.comparison import Comparison, compare
+from cyclegan.report.comparison_subject import Subject
 
 PARAMS = Path("params.yaml")
 WORKSPACE = "workspace"  # what a user calls the files as they are now

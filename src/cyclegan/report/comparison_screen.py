@@ -6,7 +6,8 @@ from rich.table import Table
 from rich.text import Text
 
 from cyclegan.evaluation.certainty import Standing
-from cyclegan.report.comparison import LEGEND, Comparison, Row
+from cyclegan.report.comparison import LEGEND, Comparison
+from cyclegan.report.comparison_rows import Row
 
 MARKS: dict[Standing, str] = {"best": "*", "alike": "~", "": ""}  # which every terminal can show
 WIDEST = 10_000  # characters that a table may want
