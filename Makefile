@@ -9,10 +9,10 @@ INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)
 
 .DEFAULT_GOAL := help
-.PHONY: help repro sweep test faults bench ui clean
+.PHONY: help repro sweep test complete faults bench ui clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 repro: $(INSTALLED) ## run the pipeline: download, preprocess, train, evaluate, export (what is up to date is not run again)
 	dvc repro $(ARGS)
@@ -26,6 +26,9 @@ test: $(INSTALLED) ## run the linter, the type checker, the import contract and 
 	mypy
 	lint-imports
 	pytest --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
+
+complete: $(INSTALLED) ## run every test in its whole form, also what make test leaves out; takes long
+	pytest -m "" --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)
 
 faults: $(INSTALLED) ## kill, starve and deceive it in every way there is a test for; of that, make test runs a short form
 	pytest tests/faults -m "" --numprocesses auto --maxprocesses 4 --dist loadfile $(ARGS)

@@ -1,4 +1,4 @@
-"""The only door to git, and to dvc.yaml as data: what a training is a function of, and which commit it ran on."""
+"""The door of stages to git, with working_tree.py, and to dvc.yaml as data: what a training is, and on which commit."""
 
 import hashlib
 import json
@@ -20,6 +20,7 @@ PREPARED = "data/prepared"  # the dependency of training that is data; dataset.j
 FIRST_WEIGHTS = "${train.init_from}"  # the one that a parameter names
 TEMPLATE = re.compile(r"\$\{([\w.]+)\}")
 CODE = ("src/", "stages/")
+UNCOMMITTED = "uncommitted"  # among a run's artifacts: what differed from its commit
 EXPERIMENTS = "refs/exps/"  # then two and 38 digits of the commit an experiment hangs from, and its name
 LAUNCHER = "launcher"  # of the section train: how many processes compute, which is another rounding, not another training
 
@@ -42,6 +43,17 @@ class Revision:
     @property
     def dirty(self) -> bool:
         return self.diff != ""
+
+    @property
+    def diff_file(self) -> str:
+        """What the difference is called as a file: another one has another name, so that none is taken for another's."""
+        text = self.diff.encode(errors="surrogateescape")  # of files that are no UTF-8, too
+        return f"{hashlib.sha256(text).hexdigest()[:12]}.diff"
+
+    @property
+    def uncommitted(self) -> str:
+        """The artifact of a run that holds the difference; "" where there is none."""
+        return f"{UNCOMMITTED}/{self.diff_file}" if self.dirty else ""
 
 
 def project_root() -> Path:
@@ -159,10 +171,10 @@ def outputs(workspace: Path) -> list[str]:
 
 def revision(workspace: Path) -> Revision:
     """Commit, branch and difference of the working tree."""
-    commit = _git(workspace, "rev-parse", "HEAD")
+    commit = git(workspace, "rev-parse", "HEAD")
     if commit is None:
         return Revision("none", "none", "")
-    branch = _git(workspace, "rev-parse", "--abbrev-ref", "HEAD") or "HEAD"
+    branch = git(workspace, "rev-parse", "--abbrev-ref", "HEAD") or "HEAD"
     diff = working_tree.difference(workspace, ["dvc.lock", *outputs(workspace)])
     return Revision(commit, "detached" if branch == "HEAD" else branch, diff)
 
@@ -172,19 +184,19 @@ def has_uncommitted_edits(file: Path) -> bool:
 
     False outside a repository, where there is nothing to compare with.
     """
-    return bool(_git(file.parent, "status", "--porcelain", "--", file.name))
+    return bool(git(file.parent, "status", "--porcelain", "--", file.name))
 
 
 def full_hash(workspace: Path, abbreviated: str) -> str | None:
     """The hash of the commit that an abbreviated hash names; None where there is none."""
-    found = _git(workspace, "rev-parse", "--verify", "--quiet", f"{abbreviated}^{{commit}}")
+    found = git(workspace, "rev-parse", "--verify", "--quiet", f"{abbreviated}^{{commit}}")
     return found if found and found.startswith(abbreviated) else None
 
 
 def commits_of_results(workspace: Path, since: str) -> list[str]:
     """Every commit, of any branch or experiment, that changed dvc.lock; those that follow the commit `since` first."""
-    after = _git(workspace, "rev-list", "--all", "--reverse", "--ancestry-path", f"^{since}", "--", "dvc.lock") or ""
-    every = _git(workspace, "rev-list", "--all", "--", "dvc.lock") or ""
+    after = git(workspace, "rev-list", "--all", "--reverse", "--ancestry-path", f"^{since}", "--", "dvc.lock") or ""
+    every = git(workspace, "rev-list", "--all", "--", "dvc.lock") or ""
     return list(dict.fromkeys([*after.split(), *every.split()]))
 
 
@@ -203,17 +215,17 @@ def commits_named(workspace: Path, name: str) -> list[str]:
     """
     if name.startswith("-"):  # git would take it for an option
         return []
-    found = _git(workspace, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
+    found = git(workspace, "rev-parse", "--verify", "--quiet", f"{name}^{{commit}}")
     if found:
         return [found]
-    experiments = _git(workspace, "for-each-ref", "--format=%(objectname) %(refname)", EXPERIMENTS) or ""
+    experiments = git(workspace, "for-each-ref", "--format=%(objectname) %(refname)", EXPERIMENTS) or ""
     named = [line.split(" ", 1) for line in experiments.splitlines()]
     return sorted({commit for commit, ref in named if ref.split("/", 4)[-1] == name})
 
 
 def subject_line(workspace: Path, commit: str) -> str:
     """The first line of a commit's message."""
-    return _git(workspace, "log", "-1", "--format=%s", commit) or ""
+    return git(workspace, "log", "-1", "--format=%s", commit) or ""
 
 
 def file_at(workspace: Path, commit: str, path: Path) -> bytes | None:
@@ -225,11 +237,12 @@ def file_at(workspace: Path, commit: str, path: Path) -> bytes | None:
 
 def first_commit_with(workspace: Path, text: str, path: Path) -> str | None:
     """The first commit, on the way here, in which a file holds a text; None where there is none."""
-    found = _git(workspace, "log", "--reverse", "--format=%H", f"-S{text}", "--", path.as_posix()) or ""
+    found = git(workspace, "log", "--reverse", "--format=%H", f"-S{text}", "--", path.as_posix()) or ""
     return next(iter(found.split()), None)
 
 
-def _git(workspace: Path, *arguments: str) -> str | None:
+def git(workspace: Path, *arguments: str) -> str | None:
+    """What git answers, without the space around it; None where it fails, or there is none."""
     try:
         done = subprocess.run(
             ["git", *arguments], cwd=workspace, capture_output=True, text=True, errors="replace", check=False

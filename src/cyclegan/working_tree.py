@@ -104,7 +104,8 @@ class _Reasons:
             self.leave_out(name, "large")
             return False
         try:
-            binary = b"\0" in path.read_bytes()[:HEAD_BYTES]
+            with path.open("rb") as file:
+                binary = b"\0" in file.read(HEAD_BYTES)
         except OSError as error:
             self.lines.append(f"{LEFT_OUT}{_quoted(name)}: {error.strerror}")
             return False

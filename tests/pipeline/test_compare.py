@@ -103,6 +103,13 @@ def test_commits_stand_side_by_side_with_what_differs(project: Path) -> None:
     assert lines.count("Of 1 scores: main is better in 1.") == 2
 
 
+def test_the_health_of_a_training_is_not_that_of_imported_generators(project: Path) -> None:
+    paths.TRAIN_METRICS.write_text(json.dumps({"health": {"A_to_B": {"copying": 0.4}}}))
+    assert subject("workspace", project).health == {"A_to_B/copying": 0.4}
+    set_params(project, {"evaluate.model": "weights/imported"})
+    assert subject("workspace", project).health is None
+
+
 def test_the_page_holds_both_galleries_and_escapes_what_comes_from_git(project: Path) -> None:
     status, output = cyclegan("HEAD~1", "workspace", "HEAD", "--html", "pages/page.html", "--direction", "A_to_B")
     assert status == 0, output

@@ -60,8 +60,10 @@ def test_whatever_is_another_is_noted(state: TrainState, changed: str, monkeypat
 
 
 def test_each_difference_has_a_file_of_its_own() -> None:
-    assert origins.diff_name(revision(diff="+ a")) == origins.diff_name(revision("d" * 40, "+ a"))
-    assert origins.diff_name(revision(diff="+ a")) != origins.diff_name(revision(diff="+ b"))
+    assert revision(diff="+ a").uncommitted == revision("d" * 40, "+ a").uncommitted
+    names = {revision(diff=diff).uncommitted for diff in ("", "+ a", "+ b", "+ \udce9")}  # the last of a file in Latin-1
+    assert len(names) == 4
+    assert "" in names
 
 
 def test_runs_are_called_by_data_preset_and_experiment(state: TrainState, monkeypatch: pytest.MonkeyPatch) -> None:

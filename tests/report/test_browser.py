@@ -13,12 +13,12 @@ from playwright.sync_api import Browser, Page
 from project import ROOT
 from samples import evaluation, per_picture, rows
 
+from cyclegan.comparison.page import page as comparison_page
+from cyclegan.comparison.side_by_side import compare
+from cyclegan.comparison.subject import Subject
 from cyclegan.evaluation.certainty import with_error
 from cyclegan.evaluation.gallery import gallery
 from cyclegan.evaluation.outcome import Outcome
-from cyclegan.report.comparison import compare
-from cyclegan.report.comparison_page import page as comparison_page
-from cyclegan.report.comparison_subject import Subject
 from cyclegan.report.page import page as report
 
 __all__ = ["browser"]  # a fixture

@@ -457,10 +457,15 @@ def test_a_drawing_does_not_depend_on_the_users_own_style(monkeypatch: pytest.Mo
 
 
 def test_an_installed_package_holds_the_files_that_the_page_is_made_of() -> None:
-    folder = ROOT / "src/cyclegan/report"
+    folders = {name: ROOT / f"src/cyclegan/{name}" for name in ("report", "comparison")}
     packaged = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    others = {path.name for path in folder.iterdir() if path.is_file() and path.suffix != ".py"}
-    pages = {f"{name}.{kind}" for name, kind in itertools.product(("page", "comparison"), ("html", "css"))}
-    assert others == pages | {"page.js", "base.css"}
-    assert packaged == {"cyclegan": ["report/*.html", "report/*.css", "report/*.js"]}
-    assert Path(curves.__file__).parent == folder
+    others = {
+        f"{name}/{path.name}"
+        for name, folder in folders.items()
+        for path in folder.iterdir()
+        if path.is_file() and path.suffix != ".py"
+    }
+    pages = {f"{name}/page.{kind}" for name, kind in itertools.product(folders, ("html", "css"))}
+    assert others == pages | {"report/page.js", "report/base.css"}
+    assert set(packaged["cyclegan"]) == {f"{Path(name).parent}/*{Path(name).suffix}" for name in others}
+    assert Path(curves.__file__).parent == folders["report"]

@@ -634,6 +634,12 @@ def test_a_description_leads_to_artifacts_and_leaves_what_people_wrote(root: Pat
     assert described("Bad.") == "above\n<!-- evaluation -->\nBad.\n<!-- end of the evaluation -->\nbelow"
     client.set_tag(run_id, "mlflow.note.content", "only mine")
     assert described("Good.") == "<!-- evaluation -->\nGood.\n<!-- end of the evaluation -->\n\nonly mine"
+    client.set_tag(run_id, "mlflow.note.content", "x" * 7500)
+    note = described("y" * 3000)
+    assert note.endswith(f"yyy...\n<!-- end of the evaluation -->\n\n{'x' * 7500}"), "what people wrote stays whole"
+    assert len(note) == 8000
+    client.set_tag(run_id, "mlflow.note.content", "x" * 7990)
+    assert described("no room for it") == "x" * 7990
 
 
 def started(root: Path, tags: dict[str, str], name: str, former: list[str]) -> dict[str, Any]:

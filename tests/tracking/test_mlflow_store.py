@@ -156,17 +156,18 @@ def test_what_a_run_says_of_a_training_can_be_asked(root: Path) -> None:
     assert tracking.commit_of(to, "k1") == "c" * 40
     assert tracking.commit_of(to, "unknown") is None
     run_id = runs(root)[0]["id"]
-    tags = tracking.run_tags(to, run_id)
-    assert tags is not None
-    assert tags[tracking.KEY_TAG] == "k1"
-    assert tracking.run_tags(to, "0" * 32) is None
+    entry = tracking.read_entry(to, run_id)
+    assert entry is not None
+    assert entry.tags[tracking.KEY_TAG] == "k1"
+    assert tracking.read_entry(to, "0" * 32) is None
 
 
 @pytest.mark.parametrize("uri", ["http://127.0.0.1:9", "postgresql+nonsense://host/db"])
 def test_of_a_store_that_cannot_be_used_nothing_is_known(root: Path, uri: str) -> None:
     to = store_in(root, uri=uri)
     assert tracking.commit_of(to, "k1") is None
-    assert tracking.run_tags(to, "0" * 32) is None
+    with pytest.raises(tracking.AwayError, match="cannot be used"):
+        tracking.read_entry(to, "0" * 32)
 
 
 def test_mlflow_s_own_settings_of_the_user_stay(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

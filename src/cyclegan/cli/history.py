@@ -25,18 +25,18 @@ def compare(
     if len(names) < 2:
         raise typer.BadParameter("give two or more to compare, such as HEAD~1 and HEAD")
     from cyclegan import lineage
+    from cyclegan.comparison import screen
     from cyclegan.evaluation.outcome import DIRECTIONS
     from cyclegan.pipeline.compare import compare_all
-    from cyclegan.report import comparison_screen
 
     try:
         directions = (direction,) if direction else DIRECTIONS
         found = compare_all(names, lineage.project_root(), metric or (), directions, pictures=html is not None)
-        comparison_screen.show(found)
+        screen.show(found)
         if html is not None:
-            html.parent.mkdir(parents=True, exist_ok=True)
-            from cyclegan.report.comparison_page import page  # which knows pictures, and so needs PyTorch
+            from cyclegan.comparison.page import page  # which knows pictures, and so needs PyTorch
 
+            html.parent.mkdir(parents=True, exist_ok=True)
             html.write_text(page(found), encoding="utf-8")
             print(f"as a page: {html}")
     except UserError as error:

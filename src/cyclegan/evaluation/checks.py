@@ -100,6 +100,11 @@ class Watch:
         return said
 
 
+def is_wanted(check: str, gan_mode: object) -> bool:
+    """Whether what a check finds is no fault: a critic (wgangp) is to be always right."""
+    return check == "judged_right" and gan_mode == "wgangp"
+
+
 def fails(name: str, value: float) -> bool:
     """Whether a value, by its whole name (A_to_B/copying), is bad."""
     return CHECKS[_check(name)].fails(value)

@@ -10,6 +10,7 @@ from typing import Any
 from cyclegan.evaluation.certainty import Score, with_error
 
 SUBJECT = "model"  # of the catalogue: the generators that are exported
+GENERATORS = (SUBJECT, "best", "last", "last_ema")  # the subjects that are neither trivial answers nor real pictures
 DIRECTIONS = ("A_to_B", "B_to_A")
 DIGEST_SHOWN = 8
 DIGEST_KEPT = 36  # digits of a digest that an MLflow run keeps of its data
@@ -67,14 +68,17 @@ def read(evaluate: Mapping[str, Any], table: str | None, data_digest: str | None
         }
         for direction in DIRECTIONS
     }
-    scores = {
-        direction: {name: everybodys[direction][SUBJECT, name] for name in _names(evaluate[direction])}
-        for direction in DIRECTIONS
-    }
+    for direction in DIRECTIONS:
+        evaluate[direction][SUBJECT]  # without which it is no evaluation
     pictures = {name: int(count) for name, count in evaluate.get("pictures", {}).items()}
     flat = {name: str(value) for name, value in _flat(protocol)}
     weights, attribution = (evaluate.get(name, "") for name in ("weights", "attribution"))
-    return Outcome(scores, flat, pictures, test_digest, data_digest, weights, attribution, everybodys)
+    return Outcome(of_model(everybodys), flat, pictures, test_digest, data_digest, weights, attribution, everybodys)
+
+
+def of_model(everybodys: Mapping[str, Everybodys]) -> dict[str, dict[str, Score]]:
+    """The scores of the generators that are exported, by direction and name."""
+    return {way: {name: score for (who, name), score in own.items() if who == SUBJECT} for way, own in everybodys.items()}
 
 
 def obstacles(one: Outcome, other: Outcome) -> list[str]:
@@ -100,10 +104,6 @@ def obstacles(one: Outcome, other: Outcome) -> list[str]:
         if values[0] != values[1]:
             found.append(f"{name} is {values[0]} against {values[1]}")
     return found
-
-
-def _names(subjects: Mapping[str, Mapping[str, float | None]]) -> list[str]:
-    return [name for name, value in subjects[SUBJECT].items() if value is not None]
 
 
 def _rows(table: str | None) -> list[dict[str, str]]:

@@ -274,9 +274,9 @@ def _entries(status: Mapping[str, list[Any]]) -> Iterator[tuple[str, str, str, A
 def _plant_continued(place: Apart, store: tracking.Store) -> None:
     """A training that continues another one by its run's id looks for that run in the store that it is given."""
     wanted = str(_param(place, "train", "continue_from"))
-    tags = tracking.run_tags(store, wanted) if tracking.RUN_ID.fullmatch(wanted) else None
-    if tags is not None:
-        plant_run(place.database, wanted, tags)
+    run = tracking.read_entry(store, wanted)
+    if run is not None:
+        plant_run(place.database, run.id, run.tags)
 
 
 def _run(place: Apart, subject: _Subject, stages: list[str]) -> None:

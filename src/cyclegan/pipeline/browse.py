@@ -11,7 +11,6 @@ import tempfile
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import IO
 
 import requests
@@ -47,7 +46,7 @@ def browse(config: TrackingConfig, port: int) -> None:
         trouble = tracking.trouble(store)
         print(f"the runs are kept by the server {store}" + (f", but {trouble}" if trouble else ""))
         return
-    if store.uri.startswith("sqlite") and not Path(store.uri.partition(":///")[2]).is_file():
+    if store.missing:
         raise UserError(f"there are no runs yet: {store} does not exist; `dvc repro` makes it")
     try:
         if tracking.at_home(store):

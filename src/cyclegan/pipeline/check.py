@@ -153,9 +153,10 @@ def _looks(config: Config, report: Report | None, state: TrainState, plan: Plan)
     if report is None or "valA" not in report.sets:
         return 0
     pictures = sum(report.sets[f"val{domain}"].usable for domain in DOMAINS)
-    epochs = range(state.step // plan.steps_per_epoch, schedule.total_epochs(config.schedule))
+    total = schedule.total_epochs(config.schedule)
+    epochs = range(state.step // plan.steps_per_epoch, total)
     every = config.train.validate_every_epochs
-    scored = sum((epoch + 1) % every == 0 for epoch in epochs) if every and state.average else 0
+    scored = sum((epoch + 1) % every == 0 or epoch + 1 == total for epoch in epochs) if every and state.average else 0
     return pictures * (len(epochs) + scored)
 
 

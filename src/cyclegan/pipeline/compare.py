@@ -12,14 +12,14 @@ from typing import Any
 
 from cyclegan import config as configuration
 from cyclegan import lineage, tracking
+from cyclegan.comparison.side_by_side import Comparison, compare
+from cyclegan.comparison.subject import Subject
 from cyclegan.errors import UserError
 from cyclegan.evaluation import certainty, outcome
 from cyclegan.evaluation.certainty import Score
 from cyclegan.evaluation.outcome import DIRECTIONS, SUBJECT, Outcome
 from cyclegan.history.runs import workspace_store
 from cyclegan.pipeline import paths
-from cyclegan.report.comparison import Comparison, compare
-from cyclegan.report.comparison_subject import Subject
 
 PARAMS = Path("params.yaml")
 WORKSPACE = "workspace"  # what a user calls the files as they are now
@@ -119,7 +119,8 @@ def _from_files(name: str, short: str, about: str, read: Callable[[Path], bytes 
     dataset = _json(read(paths.DATASET_METRICS) or b"{}", paths.DATASET_METRICS, name)
     digest = dataset.get("digest")
     result = _outcome(name, evaluate, read(paths.SCORES), digest if isinstance(digest, str) else None, params)
-    health = _json(read(paths.TRAIN_METRICS) or b"{}", paths.TRAIN_METRICS, name).get("health")
+    trained_here = params.get("evaluate.model") == paths.TRAINED.as_posix()  # else train.json is of other networks
+    health = _json(read(paths.TRAIN_METRICS) or b"{}", paths.TRAIN_METRICS, name).get("health") if trained_here else None
     return Subject(
         label=_label(name),
         name=short,
@@ -145,11 +146,7 @@ def _from_run(name: str, run: tracking.Run) -> Subject:
         result = _outcome(name, evaluate, read(paths.SCORES), digest, params)
     else:
         everybodys = _logged_scores(name, run.metrics)
-        scores = {
-            direction: {score: value for (subject, score), value in own.items() if subject == SUBJECT}
-            for direction, own in everybodys.items()
-        }
-        result = Outcome(scores, _protocol(params), {}, None, digest, "", everybodys=everybodys)
+        result = Outcome(outcome.of_model(everybodys), _protocol(params), {}, None, digest, "", everybodys=everybodys)
     health = {
         key.removeprefix(RUN_HEALTH): value
         for key, value in run.metrics.items()

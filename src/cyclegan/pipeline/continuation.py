@@ -110,18 +110,18 @@ def _find(wanted: str, config: Config, root: Path) -> Iterator[_Finished]:
             _fetch(root, commit, folder, paths.STATE)
             yield _Finished(folder, commit)
             return
-        run = tracking.run_tags(tracking.store_of(config.tracking, root), wanted)
-        if run is None or tracking.KEY_TAG not in run:
+        run = tracking.read_entry(tracking.store_of(config.tracking, root), wanted)
+        if run is None or tracking.KEY_TAG not in run.tags:
             raise UserError(
                 f"train.continue_from is {wanted}, which is neither a commit of this repository nor a training's run "
-                f"in MLflow that can be reached now; {REMEDY}"
+                f"in MLflow; {REMEDY}"
             )
-        key = run[tracking.KEY_TAG]
+        key = run.tags[tracking.KEY_TAG]
         present = root / paths.TRAINED
         if (present / paths.TRAINING).is_file() and read_training(present)["train_key"] == key:
             yield _Finished(present, None)
             return
-        for commit in lineage.commits_of_results(root, since=run.get("mlflow.source.git.commit", "none")):
+        for commit in lineage.commits_of_results(root, since=run.tags.get("mlflow.source.git.commit", "none")):
             if _fetch(root, commit, folder, paths.TRAINING) and read_training(folder)["train_key"] == key:
                 _fetch(root, commit, folder, paths.STATE)
                 yield _Finished(folder, None)

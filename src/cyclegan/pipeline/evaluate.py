@@ -62,6 +62,7 @@ def evaluate(config: Config, unchanged: Unchanged) -> None:
             feature network, too little memory, or params, data or code that changed meanwhile.
     """
     model, root = Path(config.evaluate.model), lineage.project_root()
+    revision = lineage.revision(Path())  # often another one than that of the training, which DVC need not run again
     training = read_training(model)
     train_key = training["train_key"]
     if model == paths.TRAINED:  # DVC holds the result now
@@ -105,7 +106,7 @@ def evaluate(config: Config, unchanged: Unchanged) -> None:
     write_json(paths.EVALUATE_METRICS, made | scores.nested(outcome.table))
     scores.write(outcome.table, paths.SCORES)
     outcome.rows.to_csv(paths.PER_PICTURE, index=False, float_format="%.6g", lineterminator="\n")
-    _log(config, log_store, train_key, outcome.table, about)
+    _log(config, log_store, train_key, outcome.table, about, revision)
     print(scores.as_text(outcome.table))
 
 
@@ -155,11 +156,11 @@ def _score(
 
 def _alike(one: Pair, other: Pair) -> bool:
     """Whether both have the same weights, as the best and the last have where the last are the best."""
-    return all(
-        torch.equal(tensor, other[name].state_dict()[key])
-        for name, network in one.items()
-        for key, tensor in network.state_dict().items()
-    )
+    for name, network in one.items():
+        tensors = other[name].state_dict()
+        if any(not torch.equal(tensor, tensors[key]) for key, tensor in network.state_dict().items()):
+            return False
+    return True
 
 
 def _check_fit(store: Store, model: Path, spec: GeneratorSpec, here: str, there: str) -> None:
@@ -177,14 +178,26 @@ def _check_fit(store: Store, model: Path, spec: GeneratorSpec, here: str, there:
         )
 
 
-def _log(config: Config, log_store: tracking.Store, train_key: str, table: pd.DataFrame, about: Evaluation) -> None:
+def _log(
+    config: Config,
+    log_store: tracking.Store,
+    train_key: str,
+    table: pd.DataFrame,
+    about: Evaluation,
+    revision: lineage.Revision,
+) -> None:
     commit = tracking.commit_of(log_store, train_key)
     name = f"{about.source['name']} {train_key[:8]}"
     with tracking.add_to(log_store, lineage.project_root(), train_key, name) as log:
         log.metrics({f"test/{name}": value for name, value in scores.flat(table).items()})
         settings: dict[str, Any] = tracking.flatten({"evaluate": config.evaluate.model_dump()})
-        here = lineage.revision(Path())  # often another commit than that of the training, which DVC need not run again
-        settings |= {"evaluation.commit": here.commit, "evaluation.dirty": str(here.dirty).lower()}
+        settings |= {
+            "evaluation.commit": revision.commit,
+            "evaluation.dirty": str(revision.dirty).lower(),
+            "evaluation.uncommitted": revision.uncommitted,
+        }
+        if revision.dirty:
+            log.text(revision.diff, revision.diff_file, lineage.UNCOMMITTED)
         log.tags({name: str(value) for name, value in settings.items()})
         folder = "artifact:evaluation"
         galleries = {direction: f"{folder}/{path.name}" for direction, path in paths.GALLERIES.items()}

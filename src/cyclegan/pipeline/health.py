@@ -10,7 +10,7 @@ from cyclegan import images, tracking
 from cyclegan.config import Config
 from cyclegan.data.batches import Streaming
 from cyclegan.data.store import PixelSet
-from cyclegan.evaluation.checks import Watch, parts
+from cyclegan.evaluation.checks import CHECKS, Watch, is_wanted, parts
 from cyclegan.evaluation.health import Probe, Values, measure
 from cyclegan.models.networks import Networks
 
@@ -29,9 +29,8 @@ class Examiner:
     """
 
     def __init__(self, probe: Probe, config: Config, total: int, log: tracking.TrainingRecorder) -> None:
-        # A critic is to tell real from translated: that is no fault.
-        critic = {"judged_right"} if config.loss.gan_mode == "wgangp" else set()
-        self.watch = Watch({*config.runtime.ignored_checks, *critic})
+        wanted = {check for check in CHECKS if is_wanted(check, config.loss.gan_mode)}
+        self.watch = Watch({*config.runtime.ignored_checks, *wanted})
         self.probe, self.total, self.log = probe, total, log
         self.latest: tuple[int, Values] | None = None
 

@@ -4,12 +4,8 @@ It is kept in the checkpoint, for a training that is interrupted may go on from 
 committed, as long as nothing that it depends on is another. Its MLflow run says all of it.
 """
 
-import hashlib
-
 from cyclegan import lineage
 from cyclegan.training.state import TrainState
-
-FOLDER = "uncommitted"  # among a run's artifacts: what differed from the commit, by the digest of the difference
 
 
 def note_origin(state: TrainState, revision: lineage.Revision) -> bool:
@@ -18,7 +14,7 @@ def note_origin(state: TrainState, revision: lineage.Revision) -> bool:
         "commit": revision.commit,
         "branch": revision.branch,
         "dirty": str(revision.dirty).lower(),
-        "uncommitted": f"{FOLDER}/{diff_name(revision)}" if revision.dirty else "",
+        "uncommitted": revision.uncommitted,
         "experiment": lineage.experiment_name() or "",
         "started_by": lineage.started_by(),
     }
@@ -26,11 +22,6 @@ def note_origin(state: TrainState, revision: lineage.Revision) -> bool:
         return False
     state.origins.append({"step": str(state.step), **here})
     return True
-
-
-def diff_name(revision: lineage.Revision) -> str:
-    """The file that holds a difference: another difference has another one, so that none is taken for another's."""
-    return f"{hashlib.sha256(revision.diff.encode()).hexdigest()[:12]}.diff"
 
 
 def origin_tags(state: TrainState) -> dict[str, str]:

@@ -11,7 +11,7 @@ from cyclegan.config import Config
 from cyclegan.errors import UserError
 from cyclegan.evaluation import champion, outcome
 from cyclegan.evaluation.certainty import Score, with_error
-from cyclegan.evaluation.outcome import Outcome
+from cyclegan.evaluation.outcome import DIRECTIONS, Outcome
 from cyclegan.export.formats import shape_of
 from cyclegan.models.specs import GeneratorSpec, load_spec
 from cyclegan.pipeline import paths
@@ -141,7 +141,7 @@ def _tags(result: Outcome, digests: Mapping[str, str], metric: str, key: str, ro
 
 def _from_tags(tags: Mapping[str, str]) -> Outcome:
     """What `_tags` wrote; of a version that was registered otherwise, what is there of it."""
-    scores: dict[str, dict[str, Score]] = {"A_to_B": {}, "B_to_A": {}}
+    scores: dict[str, dict[str, Score]] = {direction: {} for direction in DIRECTIONS}
     for tag, value in tags.items():
         test, _, rest = tag.partition("/")
         direction, _, name = rest.partition("/")

@@ -8,10 +8,9 @@ from typing import Any
 import pandas as pd
 
 from cyclegan.evaluation.estimate import Estimate, error_of_difference, rounded
+from cyclegan.evaluation.outcome import GENERATORS, SUBJECT
 from cyclegan.evaluation.protocol import Table
 
-GENERATORS = ("model", "best", "last", "last_ema")  # the subjects that are not trivial answers
-REFERENCE = "model"  # the subject that others are compared with
 COLUMNS = ["direction", "subject", "metric", "value", "se", "low", "high", "se_from_model", "pictures"]
 
 
@@ -27,7 +26,7 @@ def table(tables: Mapping[str, Table], pictures: Mapping[str, int]) -> pd.DataFr
             subject,
             metric,
             *(rounded(number) for number in (found.value, found.se, found.low, found.high)),
-            None if subject == REFERENCE else rounded(_error_from(subjects[REFERENCE].get(metric), found)),
+            None if subject == SUBJECT else rounded(_error_from(subjects[SUBJECT].get(metric), found)),
             pictures[direction],
         )
         for direction, subjects in tables.items()

@@ -16,7 +16,7 @@ from cyclegan.pipeline.continuation import continue_finished
 from cyclegan.pipeline.guard import Unchanged, sole_holder
 from cyclegan.pipeline.health import Examiner, make_probe
 from cyclegan.pipeline.observers import Silent, Teller
-from cyclegan.pipeline.origins import FOLDER, diff_name, note_origin, run_names
+from cyclegan.pipeline.origins import note_origin, run_names
 from cyclegan.pipeline.pictures import Pictures
 from cyclegan.pipeline.results import params_of, tags_of, write_outputs
 from cyclegan.pipeline.signals import StopRequest, graceful_stop
@@ -109,7 +109,7 @@ def train(config: Config, unchanged: Unchanged) -> None:
         status = "FAILED"
         try:
             if revision.dirty:
-                log.text(revision.diff, diff_name(revision), FOLDER)
+                log.text(revision.diff, revision.diff_file, lineage.UNCOMMITTED)
             examiner = Examiner(make_probe(pictures.loader, config, device), config, total, log)
             observer = Teller(log, progress, examiner)
             with _program(config, state, pictures, device, execution, group) as program:

@@ -43,7 +43,5 @@ def choose_weights(model: Path, wanted: Literal["auto", "best", "ema", "raw"]) -
     chosen = wanted if wanted != "auto" else (kept or ["raw"])[0]
     subjects = {"model": chosen}
     if "best" in kept:
-        subjects |= {
-            SUBJECTS[weights]: weights for weights in ("best", "raw", "ema") if weights in kept and weights != chosen
-        }
+        subjects |= {subject: weights for weights, subject in SUBJECTS.items() if weights in kept and weights != chosen}
     return subjects

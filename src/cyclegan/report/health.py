@@ -4,12 +4,11 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cyclegan.evaluation.checks import CHECKS, explain, fails
+from cyclegan.evaluation.checks import CHECKS, explain, fails, is_wanted
 from cyclegan.report.numbers import text
 
 PLACES = 3  # decimals
 DIRECTIONS = {"A_to_B": "D_B", "B_to_A": "D_A"}  # with the discriminator that judges what it makes
-CRITIC = "wgangp"  # loss.gan_mode under which a discriminator is to be always right
 
 
 @dataclass(frozen=True)
@@ -41,18 +40,14 @@ def health(values: Mapping[str, Mapping[str, float]], gan_mode: object) -> Healt
         for direction, judge in DIRECTIONS.items():
             subject = judge if (judge, check) in named else direction
             value = named.get((subject, check), math.nan)
-            bad = math.isfinite(value) and fails(check, value) and not _is_wanted(check, gan_mode)
+            bad = math.isfinite(value) and fails(check, value) and not is_wanted(check, gan_mode)
             cells.append((text(value, PLACES), bad))
             if bad:
                 faults.append(explain(f"{subject}/{check}", value))
         limit = (
             "never bad: a critic is to be right"
-            if _is_wanted(check, gan_mode)
+            if is_wanted(check, gan_mode)
             else f"bad: {about.bad} {text(about.threshold, PLACES)}"
         )
         lines.append(Line(check, cells, limit, about.meaning))
     return Health(lines, faults)
-
-
-def _is_wanted(check: str, gan_mode: object) -> bool:
-    return check == "judged_right" and gan_mode == CRITIC

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 
 from cyclegan.evaluation import catalogue
 from cyclegan.evaluation.certainty import Better, Difference, Score, Standing, difference, standings
+from cyclegan.evaluation.outcome import SUBJECT
 
 if TYPE_CHECKING:
     import pandas as pd
 
-MODEL = "model"  # the subject that others are held against
 MISSING = "\N{EN DASH}"
 MARKS: dict[Standing, str] = {"best": "★", "alike": "≈", "": ""}
 SAID: dict[Standing, str] = {"best": "best", "alike": "not shown to differ from the best", "": ""}
@@ -61,9 +61,9 @@ def stand(own: Mapping[str, Score | None], better: Better | None) -> dict[str, S
 
 def _se_between(one: str, first: Score | None, other: str, second: Score | None) -> float | None:
     """The standard error of a difference, which is known where one of the two is the model."""
-    if first is None or second is None or MODEL not in (one, other):
+    if first is None or second is None or SUBJECT not in (one, other):
         return None
-    return second.se_from_model if one == MODEL else first.se_from_model
+    return second.se_from_model if one == SUBJECT else first.se_from_model
 
 
 def decimals(values: Iterable[float]) -> int:

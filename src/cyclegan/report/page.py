@@ -50,7 +50,7 @@ def page(evaluation: Evaluation, commit: str | None = None) -> str:
     lines = [line for one in directions for group in one.table.groups.values() for line in group]
     subjects = dict.fromkeys(subject for one in directions for subject in one.table.heads)
     return _template().render(
-        style=style("page.css"),
+        style=style(FOLDER / "page.css"),
         script=Markup(_file("page.js")),  # noqa: S704 - this package's own file
         source=evaluation.source,
         licence_url=LICENCES.get(evaluation.source["licence"]),
@@ -156,9 +156,9 @@ def _template() -> jinja2.Template:
     return environment.get_template("page.html")
 
 
-def style(name: str) -> Markup:
-    """What all pages look like, and what is one page's own."""
-    return Markup(_file("base.css") + _file(name))  # noqa: S704 - this package's own files
+def style(own: Path) -> Markup:
+    """What all pages look like, and what is one page's own, from its file."""
+    return Markup(_file("base.css") + own.read_text(encoding="utf-8"))  # noqa: S704 - this package's own files
 
 
 def _file(name: str) -> str:

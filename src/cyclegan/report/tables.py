@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from cyclegan.evaluation import catalogue
 from cyclegan.evaluation.certainty import Score, Standing
+from cyclegan.evaluation.outcome import GENERATORS
 from cyclegan.report.numbers import MISSING, Scores, decimals_of, interval, metric, stand, text
 
 HEADS = {  # in this order: what a model is to be held against stands beside it, also on a narrow screen
@@ -15,7 +16,6 @@ HEADS = {  # in this order: what a model is to be held against stands beside it,
     "last": "last",
     "last_ema": "last, averaged",
 }
-GENERATORS = ("model", "best", "last", "last_ema")
 FLOOR = "real_train"  # what could be reached: it does not compete
 GROUPS = {
     "Like the other domain": ("fid_", "kid_"),

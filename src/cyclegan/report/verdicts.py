@@ -4,7 +4,8 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from cyclegan.report.numbers import MODEL, Scores, compared, decimals_of, interval, metric, text
+from cyclegan.evaluation.outcome import SUBJECT
+from cyclegan.report.numbers import Scores, compared, decimals_of, interval, metric, text
 
 TRIVIAL = {"copy_input": "copying the input", "mean_colour": "one flat colour"}
 JUDGED = ("pair_l1", "kid_x1000_test", "fid_clean_test", "fid_legacy_test")  # closeness to the truth, likeness in kind
@@ -67,17 +68,17 @@ def across(verdicts: Mapping[str, Verdict]) -> str:
 
 
 def _can_be_judged(scores: Scores, name: str) -> bool:
-    return (MODEL, name) in scores and any((subject, name) in scores for subject in TRIVIAL)
+    return (SUBJECT, name) in scores and any((subject, name) in scores for subject in TRIVIAL)
 
 
 def _judge(scores: Scores, name: str) -> tuple[bool | None, str]:
     """Whether the model is shown to be ahead of the best trivial answer in a score, and a sentence on it."""
     rivals = {subject: scores[subject, name] for subject in TRIVIAL if (subject, name) in scores}
-    about, model = metric(name), scores[MODEL, name]
+    about, model = metric(name), scores[SUBJECT, name]
     better = about.better or "lower"
     subject = (min if better == "lower" else max)(rivals, key=lambda one: rivals[one].value)
     rival, floor = rivals[subject], scores.get(("real_train", name))
-    found = compared(scores, name, MODEL, subject, better)
+    found = compared(scores, name, SUBJECT, subject, better)
     places = decimals_of([model])
     within = f" ({interval(model, places)})" if interval(model, places) else ""
     held_against = f"{TRIVIAL[subject]} ({text(rival.value, places)})"

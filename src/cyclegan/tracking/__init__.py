@@ -5,7 +5,7 @@ from cyclegan.tracking.recorder import Recorder, TrainingRecorder, add_to, start
 from cyclegan.tracking.registry import Present, Registered, Verdict, register
 from cyclegan.tracking.runs import RUN_ID, AwayError, Entry, Run, find_run, list_files, list_runs, reachable, read_entry
 from cyclegan.tracking.sender import sync
-from cyclegan.tracking.store import ID_TAG, KEY_TAG, Store, at_home, commit_of, open_store, run_tags, store_of
+from cyclegan.tracking.store import ID_TAG, KEY_TAG, Store, at_home, commit_of, open_store, store_of
 from cyclegan.tracking.values import TAG_LENGTH, flatten
 
 __all__ = [
@@ -33,7 +33,6 @@ __all__ = [
     "reachable",
     "read_entry",
     "register",
-    "run_tags",
     "start_training",
     "store_of",
     "sync",

@@ -79,14 +79,12 @@ def find_run(store: Store, wanted: str, files: Iterable[str]) -> Run | None:
         AwayError: the store cannot be reached or used.
         UserError: several ids begin so.
     """
-    if not (RUN_ID.fullmatch(wanted) or START_OF_ID.fullmatch(wanted)):
-        return None
-    if _no_database(store):
+    if store.missing or not _may_be_id(wanted):
         return None
     with reachable(store):
         client = client_of(store)
-        run_id = wanted if RUN_ID.fullmatch(wanted) else _whole_id(client, store, wanted)
-        return None if run_id is None else _read(client, run_id, files)
+        run = _run(client, _whole_id(client, store, wanted))
+        return None if run is None else _read(client, run, files)
 
 
 def list_runs(store: Store, tags: Mapping[str, str]) -> list[Entry]:
@@ -95,7 +93,7 @@ def list_runs(store: Store, tags: Mapping[str, str]) -> list[Entry]:
     Raises:
         AwayError: the store cannot be reached or used.
     """
-    if _no_database(store):
+    if store.missing:
         return []
     found: list[Entry] = []
     with reachable(store):
@@ -123,12 +121,11 @@ def read_entry(store: Store, wanted: str) -> Entry | None:
         AwayError: the store cannot be reached or used.
         UserError: several ids begin so.
     """
-    if not (RUN_ID.fullmatch(wanted) or START_OF_ID.fullmatch(wanted)) or _no_database(store):
+    if store.missing or not _may_be_id(wanted):
         return None
     with reachable(store):
         client = client_of(store)
-        run_id = wanted if RUN_ID.fullmatch(wanted) else _whole_id(client, store, wanted)
-        run = None if run_id is None else _run(client, run_id)
+        run = _run(client, _whole_id(client, store, wanted))
         return None if run is None else _entry(run)
 
 
@@ -148,12 +145,13 @@ def _entry(run: "MlflowRun") -> Entry:
     return Entry(info.run_id, name, state, info.start_time, info.end_time, dict(data.tags), dict(data.metrics))
 
 
-def _no_database(store: Store) -> bool:
-    """Whether it is a file that is not there; a client would make it."""
-    return store.uri.startswith("sqlite") and not Path(store.uri.partition(":///")[2]).is_file()
+def _may_be_id(wanted: str) -> bool:
+    return bool(RUN_ID.fullmatch(wanted) or START_OF_ID.fullmatch(wanted))
 
 
 def _whole_id(client: "MlflowClient", store: Store, start: str) -> str | None:
+    if RUN_ID.fullmatch(start):
+        return start
     experiment = client.get_experiment_by_name(store.experiment)
     if experiment is None:
         return None
@@ -163,9 +161,11 @@ def _whole_id(client: "MlflowClient", store: Store, start: str) -> str | None:
     return found[0].info.run_id if found else None
 
 
-def _run(client: "MlflowClient", run_id: str) -> "MlflowRun | None":
+def _run(client: "MlflowClient", run_id: str | None) -> "MlflowRun | None":
     from mlflow.exceptions import MlflowException
 
+    if run_id is None:
+        return None
     try:
         return client.get_run(run_id)
     except MlflowException as error:
@@ -174,11 +174,8 @@ def _run(client: "MlflowClient", run_id: str) -> "MlflowRun | None":
         raise
 
 
-def _read(client: "MlflowClient", run_id: str, files: Iterable[str]) -> Run | None:
-    run = _run(client, run_id)
-    if run is None:
-        return None
-    wanted = list(files)
+def _read(client: "MlflowClient", run: "MlflowRun", files: Iterable[str]) -> Run:
+    run_id, wanted = run.info.run_id, list(files)
     folders = {Path(name).parent.as_posix() for name in wanted}
     there = {entry.path for folder in folders for entry in client.list_artifacts(run_id, folder)}
     content: dict[str, bytes] = {}

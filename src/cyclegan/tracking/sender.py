@@ -120,8 +120,7 @@ class Delivery:
 
         before = self.to.client.get_run(self.to.run_id).data.tags.get(NOTE_TAG, "")
         ours = OF_ARTIFACT.sub(address, record["text"])
-        text = shorten(with_description(before, ours), TAG_LENGTH)
-        self.to.client.set_tag(self.to.run_id, NOTE_TAG, text)
+        self.to.client.set_tag(self.to.run_id, NOTE_TAG, with_description(before, ours))
 
     def _artifact(self, record: Record) -> None:
         with self._files(record) as files:

@@ -57,6 +57,16 @@ class Store:
     artifacts: str | None
     lock: str
 
+    @property
+    def database(self) -> Path | None:
+        """The file that it is; None for a server."""
+        return Path(self.uri.partition(":///")[2]) if self.uri.startswith("sqlite") else None
+
+    @property
+    def missing(self) -> bool:
+        """Whether it is a file that is not there; a client would make it."""
+        return self.database is not None and not self.database.is_file()
+
     def __str__(self) -> str:
         """The address without a password."""
         return without_password(self.uri)
@@ -137,23 +147,15 @@ def commit_of(store: Store, train_key: str) -> str | None:
     return None
 
 
-def run_tags(store: Store, run_id: str) -> dict[str, str] | None:
-    """The tags of a run; None where there is none, or the store cannot be reached."""
-    with contextlib.suppress(Exception):
-        client, _ = open_store(store)
-        return dict(client.get_run(run_id).data.tags)
-    return None
-
-
 def at_home(store: Store) -> int:
     """Let the database of a project that was moved or copied say where its files are now; how many places it mended.
 
     Raises:
         sqlite3.Error: the database cannot be read or written.
     """
-    if store.artifacts is None or not store.uri.startswith("sqlite"):
+    if store.artifacts is None or store.database is None:
         return 0
-    return moved.follow(Path(store.uri.partition(":///")[2]), Path(store.artifacts))
+    return moved.follow(store.database, Path(store.artifacts))
 
 
 def client_of(store: Store) -> "MlflowClient":

@@ -5,13 +5,14 @@ from collections.abc import Mapping
 from typing import Any
 
 OURS = ("<!-- evaluation -->", "<!-- end of the evaluation -->")  # Markdown that the UI does not show
+ELLIPSIS = "..."
 PARAM_LENGTH, TAG_LENGTH = 6000, 8000  # MLflow cuts longer values without a word
 
 
 def shorten(value: object, length: int) -> str:
     """As text; what MLflow would cut ends in an ellipsis instead."""
     text = str(value)
-    return text if len(text) <= length else text[: length - 3] + "..."
+    return text if len(text) <= length else text[: length - len(ELLIPSIS)] + ELLIPSIS
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -23,12 +24,18 @@ def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def with_description(before: str, ours: str) -> str:
-    """A run's description with our part in it: in the place of the one that is there, else before what people wrote."""
-    part = f"{OURS[0]}\n{ours}\n{OURS[1]}"
+    """A run's description with our part in it: in the place of the one that is there, else before what people wrote.
+
+    Of what is too long for a tag, our part is cut, which can be made again.
+    """
     start, end = before.find(OURS[0]), before.find(OURS[1])
+    first, rest = ("", f"\n\n{before}" if before else "")
     if 0 <= start < end:
-        return before[:start] + part + before[end + len(OURS[1]) :]
-    return f"{part}\n\n{before}".strip()
+        first, rest = before[:start], before[end + len(OURS[1]) :]
+    room = TAG_LENGTH - len(first) - len(rest) - sum(map(len, OURS)) - 2
+    if room < len(ELLIPSIS):
+        return before
+    return f"{first}{OURS[0]}\n{shorten(ours, room)}\n{OURS[1]}{rest}"
 
 
 def without_password(text: str) -> str:

@@ -5,9 +5,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cyclegan.comparison.rows import Row
+from cyclegan.comparison.side_by_side import LEGEND, Comparison
 from cyclegan.evaluation.certainty import Standing
-from cyclegan.report.comparison import LEGEND, Comparison
-from cyclegan.report.comparison_rows import Row
 
 MARKS: dict[Standing, str] = {"best": "*", "alike": "~", "": ""}  # which every terminal can show
 WIDEST = 10_000  # characters that a table may want

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from cyclegan.comparison.subject import ABSENT, Subject
 from cyclegan.evaluation import catalogue
 from cyclegan.evaluation.certainty import Better, Score, Standing, difference, standings, with_error
-from cyclegan.report.comparison_subject import ABSENT, Subject
 from cyclegan.report.numbers import decimals, decimals_of, text
 
 

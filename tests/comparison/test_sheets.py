@@ -11,8 +11,8 @@ from PIL import Image
 from torch import Tensor
 
 from cyclegan import images
+from cyclegan.comparison import sheets
 from cyclegan.evaluation.gallery import gallery
-from cyclegan.report import sheets
 
 
 def drawn(count: int, channels: int = 3, side: int = 8, seed: int = 0) -> Tensor:

@@ -11,14 +11,14 @@ import torch
 from PIL import Image
 from rich.console import Console
 
+from cyclegan.comparison.page import page
+from cyclegan.comparison.screen import MARKS, show
+from cyclegan.comparison.side_by_side import Comparison, compare
+from cyclegan.comparison.subject import Subject
 from cyclegan.errors import UserError
 from cyclegan.evaluation.certainty import Score, with_error
 from cyclegan.evaluation.gallery import gallery
 from cyclegan.evaluation.outcome import Outcome
-from cyclegan.report.comparison import Comparison, compare
-from cyclegan.report.comparison_page import page
-from cyclegan.report.comparison_screen import MARKS, show
-from cyclegan.report.comparison_subject import Subject
 
 
 def picture(colour: str) -> bytes:
@@ -259,9 +259,12 @@ def test_health_and_both_digests_are_facts() -> None:
     sick = subject("sick", {}, health={"A_to_B/copying": 0.01, "A_to_B/output_variance": 0.9, "failing": 1.0})
     assert sick.facts["health"] == "bad: A_to_B/copying"
     assert subject("well", {}, health={"A_to_B/copying": 0.4}).facts["health"] == "good"
+    always_right = {"D_A/judged_right": 1.0}
+    assert subject("gan", {}, health=always_right).facts["health"] == "bad: D_A/judged_right"
+    assert subject("critic", {}, {"loss.gan_mode": "wgangp"}, health=always_right).facts["health"] == "good"
     assert OLD.facts["health"] == "-"
     known = replace(OLD, outcome=replace(OLD.outcome, data_digest="d" * 64))
-    assert (known.facts["training data"], known.facts["test set"]) == ("d" * 8, "t" * 8)
+    assert (known.facts["prepared data"], known.facts["test set"]) == ("d" * 8, "t" * 8)
 
 
 def test_names_from_outside_are_text_on_the_page() -> None:

@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
+from cyclegan.evaluation.gallery import places
 from cyclegan.images import LABEL_HEIGHT, Pixels, enlargement
 from cyclegan.report.pictures import ENLARGED, data_uri
 
@@ -121,8 +122,7 @@ def _name(number: int, count: int, files: Sequence[str]) -> str:
     """Which test picture a row is of: they are spread evenly over the test set."""
     if not files:
         return f"row {number + 1} of the gallery"
-    places = np.linspace(0, len(files) - 1, count).round().astype(int)
-    return files[int(places[number])]
+    return files[places(len(files), count)[number]]
 
 
 def _cell(label: str, pixels: Pixels) -> Cell:

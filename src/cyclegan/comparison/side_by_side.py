@@ -3,10 +3,10 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from cyclegan.comparison.rows import Row, row_of
+from cyclegan.comparison.subject import ABSENT, ARROWS, Subject
 from cyclegan.errors import UserError
 from cyclegan.evaluation.outcome import DIRECTIONS, obstacles
-from cyclegan.report.comparison_rows import Row, row_of
-from cyclegan.report.comparison_subject import ABSENT, ARROWS, Subject
 from cyclegan.report.numbers import RULE, SAID, metric
 from cyclegan.report.verdicts import across, verdict
 

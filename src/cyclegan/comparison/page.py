@@ -6,11 +6,11 @@ from pathlib import Path
 
 import jinja2
 
-from cyclegan.report.comparison import LEGEND, Comparison
-from cyclegan.report.comparison_subject import ARROWS
+from cyclegan.comparison.sheets import by_picture, cells
+from cyclegan.comparison.side_by_side import LEGEND, Comparison
+from cyclegan.comparison.subject import ARROWS
 from cyclegan.report.numbers import MARKS, SAID
 from cyclegan.report.page import style
-from cyclegan.report.sheets import by_picture, cells
 
 FOLDER = Path(__file__).parent
 
@@ -28,7 +28,7 @@ def page(comparison: Comparison) -> str:
             if not cells(sheet)  # drawn by another version
         ]
     return _template().render(
-        style=style("comparison.css"),
+        style=style(FOLDER / "page.css"),
         comparison=comparison,
         facts=[one.facts for one in comparison.subjects],
         pictures=pictures,
@@ -46,4 +46,4 @@ def _template() -> jinja2.Template:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True, keep_trailing_newline=True
     )
-    return environment.from_string((FOLDER / "comparison.html").read_text(encoding="utf-8"))
+    return environment.from_string((FOLDER / "page.html").read_text(encoding="utf-8"))
