@@ -16,8 +16,9 @@ from faults.processes import KILLED, Started, injection, repository
 from project import child_environment, git_commit, run, set_params
 
 from cyclegan.history.keys import keys_of
-from cyclegan.history.reproduce import commit_of, reproduce
+from cyclegan.history.reproduce import reproduce
 from cyclegan.history.runs import runs_of_key, the_run, workspace_store
+from cyclegan.history.subject import commit_of
 
 SETTINGS = {
     "dataset.n_val": 0,

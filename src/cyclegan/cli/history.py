@@ -121,7 +121,8 @@ def reproduce(
     Exit status 0: identical, or identical within the tolerance of docs/reproducing.md, as the last line says; 1: different.
     """
     from cyclegan import lineage
-    from cyclegan.history.reproduce import commit_of, reproduce
+    from cyclegan.history.reproduce import reproduce
+    from cyclegan.history.subject import commit_of
 
     root = lineage.project_root()
     try:

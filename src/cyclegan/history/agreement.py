@@ -1,11 +1,12 @@
 """Whether a result that was made again is the recorded one: by every digest, and every number of its metrics."""
 
-import json
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
+
+from cyclegan.history.lock import read_json
 
 Word = Literal["identical", "identical within tolerance", "different"]
 Leaf = str | int | float | bool | None
@@ -172,10 +173,7 @@ def _share(name: str, recorded: Leaf, made: Leaf) -> float:
 
 def leaves(data: bytes | None) -> dict[str, Leaf]:
     """The values of a file of metrics by dotted name; none where it is no JSON."""
-    try:
-        return dict(_leaves(json.loads(data or b"{}"), ""))
-    except (ValueError, RecursionError):
-        return {}
+    return dict(_leaves(read_json(data), ""))
 
 
 def _leaves(value: Any, name: str) -> Iterable[tuple[str, Leaf]]:

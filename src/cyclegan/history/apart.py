@@ -13,7 +13,7 @@ from pathlib import Path
 from types import FrameType
 
 from cyclegan.errors import UserError
-from cyclegan.history.cache import CACHE, configuration
+from cyclegan.history.cache import CACHE, DVC, configuration
 
 END_SECONDS = 30.0  # how long what is interrupted may take to end; a training writes a checkpoint
 # Of the environment, what speaks of another workspace or another run; DVC passes DVC_ROOT on where it is set.
@@ -51,9 +51,8 @@ class Apart:
 
     def dvc(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         """Ask this commit's DVC something that takes seconds; the answer is captured."""
-        command = [sys.executable, "-m", "dvc", *arguments]
         return subprocess.run(
-            command, cwd=self.folder, env=dict(self.environment), capture_output=True, text=True, check=False
+            [*DVC, *arguments], cwd=self.folder, env=dict(self.environment), capture_output=True, text=True, check=False
         )
 
     def run(self, *command: str) -> int:

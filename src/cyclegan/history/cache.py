@@ -13,6 +13,7 @@ from typing import Any
 from cyclegan.errors import UserError
 from cyclegan.history.lock import LockedStage, Recorded, read_yaml
 
+DVC = (sys.executable, "-m", "dvc")  # that of this Python, whatever is first on the path
 OBJECTS = Path("files/md5")  # in a cache, and in a remote
 CACHE = Path(".dvc/cache")  # of a project, unless its configuration names another
 REMOTE = re.compile(r"remote\.(.+)\.url")
@@ -139,8 +140,7 @@ def configuration(root: Path) -> dict[str, str]:
     Raises:
         UserError: it cannot be read.
     """
-    command = [sys.executable, "-m", "dvc", "config", "--list"]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run([*DVC, "config", "--list"], cwd=root, capture_output=True, text=True, check=False)
     if done.returncode != 0:
         said = next((line for line in done.stderr.splitlines() if line), "it says nothing")
         raise UserError(f"`dvc config --list` in {root}: {said}; mend .dvc/config")

@@ -21,7 +21,7 @@ def commits_of(root: Path, name: str) -> list[str]:
     Raises:
         UserError: there is none, or no git repository.
     """
-    if _git(root, "rev-parse", "--git-dir") is None:
+    if lineage.git(root, "rev-parse", "--git-dir") is None:
         raise UserError(f"{root} is in no git repository, which commits are read from; run in a clone of the project")
     found = lineage.commits_named(root, name)
     if not found:
@@ -47,17 +47,17 @@ def one_commit(root: Path, name: str) -> str:
 
 def changing(root: Path, path: Path) -> list[str]:
     """Every commit of any branch, tag or experiment that changed a file, newest first."""
-    return (_git(root, "rev-list", "--all", "--", path.as_posix()) or "").split()
+    return (lineage.git(root, "rev-list", "--all", "--", path.as_posix()) or "").split()
 
 
 def last_change(root: Path, commit: str, path: Path) -> str | None:
     """The commit that gave a file the content that it has in `commit`; None where it has none."""
-    return _git(root, "log", "-1", "--format=%H", commit, "--", path.as_posix()) or None
+    return lineage.git(root, "log", "-1", "--format=%H", commit, "--", path.as_posix()) or None
 
 
 def names_by_commit(root: Path) -> dict[str, list[str]]:
     """The branches, tags and experiments, as "branch main", by the commit that each of them ends at."""
-    lines = _git(root, "for-each-ref", "--format=%(objectname) %(*objectname) %(refname)") or ""
+    lines = lineage.git(root, "for-each-ref", "--format=%(objectname) %(*objectname) %(refname)") or ""
     names: dict[str, list[str]] = {}
     for line in lines.splitlines():
         own, annotated, reference = line.split(" ", 2)  # an annotated tag is an object of its own
@@ -72,7 +72,7 @@ def names_by_commit(root: Path) -> dict[str, list[str]]:
 
 def file_of_each(root: Path, commits: Sequence[str], path: Path) -> dict[str, bytes]:
     """A file as each of the commits has it; those without it are left out."""
-    inside = _git(root, "rev-parse", "--show-prefix") or ""  # the project may be a folder of a larger repository
+    inside = lineage.git(root, "rev-parse", "--show-prefix") or ""  # the project may be a folder of a larger repository
     names = [f"{commit}:{inside}{path.as_posix()}" for commit in commits]
     return {commit: data for commit, data in zip(commits, _objects(root, names), strict=True) if data is not None}
 
@@ -123,7 +123,7 @@ class Tree:
 
 def tree_of(root: Path, commit: str) -> Tree:
     """The files of a commit, by its full hash."""
-    listed = _git(root, "ls-tree", "-r", "-z", commit) or ""
+    listed = lineage.git(root, "ls-tree", "-r", "-z", commit) or ""
     blobs: dict[str, str] = {}
     for entry in listed.split("\0"):
         about, _, path = entry.partition("\t")
@@ -153,11 +153,3 @@ def _objects(root: Path, names: Sequence[str]) -> list[bytes | None]:
         found.append(answer[start : start + size] if about[-2] == b"blob" else None)
         start += size + 1
     return found
-
-
-def _git(root: Path, *arguments: str) -> str | None:
-    try:
-        done = subprocess.run(["git", *arguments], cwd=root, capture_output=True, text=True, errors="replace", check=False)
-    except FileNotFoundError:
-        return None
-    return done.stdout.strip() if done.returncode == 0 else None

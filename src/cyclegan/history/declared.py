@@ -1,15 +1,13 @@
 """dvc.yaml of a commit as data, with the values of its params.yaml filled in: what each stage should have been run with."""
 
-import re
 from dataclasses import dataclass
 from posixpath import normpath
 from typing import Any
 
+from cyclegan import lineage
 from cyclegan.errors import UserError
 from cyclegan.history.commits import Tree
 from cyclegan.history.lock import PARAMS, PIPELINE, read_yaml
-
-TEMPLATE = re.compile(r"\$\{([\w.]+)\}")
 
 
 @dataclass(frozen=True)
@@ -56,7 +54,7 @@ def _stage(entry: dict[str, Any], params: dict[str, Any]) -> DeclaredStage:
 
 
 def _filled(text: str, params: dict[str, Any]) -> str:
-    return TEMPLATE.sub(lambda match: str(_value(params, match[1])), text)
+    return lineage.TEMPLATE.sub(lambda match: str(_value(params, match[1])), text)
 
 
 def _value(params: dict[str, Any], name: str) -> Any:

@@ -9,7 +9,6 @@ from cyclegan.history.commits import Tree
 from cyclegan.history.lock import DIRECTORY, Recorded
 
 IGNORED = {"__pycache__"}  # by .dvcignore; git has no such files
-CHUNK = 1 << 20
 
 
 def in_tree(tree: Tree, path: str) -> Recorded | None:
@@ -31,7 +30,7 @@ def on_disk(path: Path, name: str) -> Recorded | None:
         return Recorded(name, _md5_of(path), path.stat().st_size, None)
     if not path.is_dir():
         return None
-    return _folder(name, {file.relative_to(path).as_posix(): (_md5_of(file), file.stat().st_size) for file in _files(path)})
+    return _folder(name, {inside: (digest, (path / inside).stat().st_size) for inside, digest in listing(path).items()})
 
 
 def is_on_disk(path: Path, recorded: Recorded) -> bool:
@@ -41,6 +40,11 @@ def is_on_disk(path: Path, recorded: Recorded) -> bool:
         return False
     found = on_disk(path, recorded.path)
     return found is not None and found.md5 == recorded.md5
+
+
+def listing(path: Path) -> dict[str, str]:
+    """The digests of the files of a folder on the disk, by their paths in it."""
+    return {file.relative_to(path).as_posix(): _md5_of(file) for file in _files(path)}
 
 
 def md5(data: bytes) -> str:
@@ -58,14 +62,11 @@ def _file(path: str, data: bytes) -> Recorded:
 
 def _folder(path: str, files: Mapping[str, tuple[str, int]]) -> Recorded:
     """Of the digest and size of each file."""
-    listing = [{"md5": files[name][0], "relpath": name} for name in sorted(files)]
-    digest = md5(json.dumps(listing, sort_keys=True).encode())
+    listed = [{"md5": files[name][0], "relpath": name} for name in sorted(files)]
+    digest = md5(json.dumps(listed, sort_keys=True).encode())
     return Recorded(path, digest + DIRECTORY, sum(size for _, size in files.values()), len(files))
 
 
 def _md5_of(file: Path) -> str:
-    digest = hashlib.md5(usedforsecurity=False)
     with file.open("rb") as stream:
-        while chunk := stream.read(CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
+        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest()

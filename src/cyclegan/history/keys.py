@@ -3,13 +3,13 @@
 import hashlib
 import json
 import os
-import shutil
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from posixpath import normpath
 from typing import Any
@@ -18,13 +18,12 @@ from cyclegan.errors import UserError
 from cyclegan.history import key_script
 from cyclegan.history.cache import storage_of
 from cyclegan.history.commits import Tree, tree_of
-from cyclegan.history.digests import is_on_disk
-from cyclegan.history.lock import LOCK, PARAMS, PIPELINE, read_lock, read_yaml
+from cyclegan.history.kept_elsewhere import bring
+from cyclegan.history.lock import LOCK, PARAMS, PIPELINE, read_json, read_lock, read_yaml
 
 TRAIN_METRICS = Path("metrics/train.json")
 DATASET_METRICS = Path("metrics/dataset.json")
 FILES = ("src", "stages", PIPELINE.as_posix(), PARAMS.as_posix())  # what a key is a function of; and the first weights
-WEIGHTS = "*.safetensors"
 SECONDS = 60.0  # that a commit's code may take
 NO_SURROUNDINGS = ("DVC_", "MLFLOW_", "PYTHON")  # variables that are for the process here
 
@@ -47,6 +46,11 @@ class Key:
     def result_is_its_own(self) -> bool:
         """Whether the result in the commit is that of its own parameters, code and data."""
         return self.computed != "" and self.computed == self.recorded
+
+    @property
+    def result_is_anothers(self) -> bool:
+        """Whether it is that of another training than of its own; false where either key is not known."""
+        return "" not in (self.computed, self.recorded) and self.computed != self.recorded
 
     @property
     def best(self) -> str:
@@ -75,10 +79,7 @@ def recorded_key(train_metrics: bytes | None) -> str:
 
 
 def _text(data: bytes | None, name: str) -> str:
-    try:
-        value = json.loads(data or b"{}")[name]
-    except (ValueError, KeyError, TypeError, RecursionError):
-        return ""
+    value = read_json(data).get(name)
     return value if isinstance(value, str) else ""
 
 
@@ -144,11 +145,6 @@ def _bring_first_weights(tree: Tree, path: str, folder: Path) -> str:
     recorded = stage.deps.get(path) if stage else None
     if recorded is None:
         return f"its first weights, {path}, are neither in git nor in its {LOCK}"
-    here = tree.root / path
-    if is_on_disk(here, recorded):
-        if not Path(path).is_absolute():
-            shutil.copytree(here, folder / path)
-        return ""
-    if storage_of(tree.root).restore(recorded, folder / path):
+    if bring(tree.root, partial(storage_of, tree.root), recorded, folder):
         return ""
     return f"its first weights, {path}, are neither in git, nor as recorded in the workspace or DVC's cache"

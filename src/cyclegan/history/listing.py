@@ -7,7 +7,7 @@ from cyclegan import lineage, tracking
 from cyclegan.errors import UserError
 from cyclegan.history.commits import SHORT, commits_of, names_by_commit
 from cyclegan.history.keys import Key, keys_of
-from cyclegan.history.runs import HistoricRun, Results, list_all, results, runs_of_key, workspace_store
+from cyclegan.history.runs import HistoricRun, Results, holds_edits_of, list_all, results, runs_of_key, workspace_store
 from cyclegan.history.screen import Line
 
 MOST_NAMES = 3  # that a row has of commits, and of branches, tags and experiments
@@ -43,7 +43,7 @@ def of_revision(root: Path, name: str) -> Listing:
                 notes.append(f"{short}: looked for by {key.recorded[:SHORT]}, which it recorded")
         if key.best and not runs:
             notes.append(f"{short}: no run of its train key {key.best[:SHORT]} is in {store}; {_remedy(key)}")
-        if key.computed and key.recorded and key.computed != key.recorded:
+        if key.result_is_anothers:
             others = runs_of_key(store, key.recorded)
             lines += [Line(run, key.recorded, _held_by(key.recorded, found)) for run in others]
             notes.append(
@@ -131,11 +131,12 @@ def _about_edits(runs: list[HistoricRun], keys: dict[str, Key]) -> list[str]:
     """What to make of runs that were started with uncommitted edits, beside commits of the same key."""
     notes = []
     for run in [run for run in runs if run.dirty]:
-        same = [commit for commit, key in keys.items() if key.computed == run.train_key]
-        if run.commit in same:
+        started_on = keys.get(run.commit)
+        held_by = next((commit for commit, key in keys.items() if holds_edits_of(commit, key, run)), None)
+        if started_on is not None and started_on.computed == run.train_key:
             which = f"which training does not depend on: {run.commit[:SHORT]} makes the same"
-        elif same:
-            which = f"which {same[0][:SHORT]} holds: it makes the same"
+        elif held_by is not None:
+            which = f"which {held_by[:SHORT]} holds: it makes the same"
         elif any(key.problem for key in keys.values()):
             which = "and whether a commit holds them cannot be told"
         else:
@@ -145,9 +146,9 @@ def _about_edits(runs: list[HistoricRun], keys: dict[str, Key]) -> list[str]:
 
 
 def _dishonest(key: Key) -> str:
-    if key.problem:
-        return f"whether it is the result of what it holds cannot be told: {key.problem}"
-    return f"but its parameters, code and data make {key.computed[:SHORT]}: they were changed after that training"
+    if key.result_is_anothers:
+        return f"but its parameters, code and data make {key.computed[:SHORT]}: they were changed after that training"
+    return f"whether it is the result of what it holds cannot be told: {key.problem}"
 
 
 def _remedy(key: Key) -> str:

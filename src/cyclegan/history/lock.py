@@ -1,5 +1,6 @@
 """dvc.lock as data: what DVC recorded of each stage when it last ran."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from posixpath import normpath
@@ -80,6 +81,15 @@ def read_yaml(data: bytes, name: str) -> Any:
     except (YAMLError, ValueError, RecursionError) as error:
         said = " ".join(str(error).split())[:200]
         raise UserError(f"{name} is not valid YAML: {said}; mend it, or take another commit") from None
+
+
+def read_json(data: bytes | None) -> dict[str, Any]:
+    """An object of JSON, such as a file of metrics; an empty one where there is none that can be read."""
+    try:
+        values = json.loads(data or b"{}")
+    except (ValueError, RecursionError):
+        return {}
+    return values if isinstance(values, dict) else {}
 
 
 def _stage(entry: dict[str, Any]) -> LockedStage:

@@ -11,8 +11,7 @@ from cyclegan import tracking
 from cyclegan.history.agreement import Verdict
 from cyclegan.history.commits import SHORT
 from cyclegan.history.runs import COMMIT, REPRODUCES
-
-NOTE = "mlflow.note.content"
+from cyclegan.tracking.store import NOTE_TAG
 
 
 @dataclass(frozen=True)
@@ -41,7 +40,7 @@ def log_reproduction(store: tracking.Store, record: Record) -> str:
         "verdict": verdict.word,
         COMMIT: record.commit,
         "python": platform.python_version(),
-        NOTE: record.text[: tracking.TAG_LENGTH],
+        NOTE_TAG: record.text[: tracking.TAG_LENGTH],
     }
     metrics = {
         "outs": verdict.outs,

@@ -9,8 +9,7 @@ from cyclegan.history.keys import TRAIN_METRICS, Key, recorded_key
 from cyclegan.history.lock import LOCK, PARAMS
 
 REPRODUCES = "reproduces"  # the tag of a run that made a result again: the train key of the result
-COMMIT, BRANCH = "mlflow.source.git.commit", "mlflow.source.git.branch"
-DIRTY, DATA_DIGEST, EXPERIMENT = "git.dirty", "data_digest", "dvc.experiment"
+COMMIT, DIRTY, DATA_DIGEST = "mlflow.source.git.commit", "git.dirty", "data_digest"
 
 
 @dataclass(frozen=True)

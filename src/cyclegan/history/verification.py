@@ -1,19 +1,17 @@
 """`cyclegan verify`: is a commit's record true, is its run there, and is what it made at hand? Nothing is computed anew."""
 
-import json
 from collections.abc import Iterator, Mapping, Set
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
 
 from cyclegan import lineage
-from cyclegan.history import digests
 from cyclegan.history.cache import Storage, storage_of
 from cyclegan.history.commits import SHORT, Tree, last_change, tree_of
 from cyclegan.history.declared import DeclaredStage, read_declared
 from cyclegan.history.findings import Finding
+from cyclegan.history.kept_elsewhere import where
 from cyclegan.history.keys import DATASET_METRICS, TRAIN_METRICS, Key, key_of
-from cyclegan.history.lock import LOCK, LockedStage, Recorded, read_lock
+from cyclegan.history.lock import LOCK, LockedStage, Recorded, read_json, read_lock
 from cyclegan.history.recorded import check_lock
 from cyclegan.history.run_check import check_run
 
@@ -68,7 +66,7 @@ def _check_key(key: Key) -> Iterator[Finding]:
         yield Finding("missing", "train key", f"no {TRAIN_METRICS} with a train key is in the commit", remedy)
     elif key.problem:
         yield Finding("missing", "train key", f"it cannot be computed again: {key.problem}")
-    elif key.computed != key.recorded:
+    elif key.result_is_anothers:
         yield Finding(
             "false",
             "train key",
@@ -83,10 +81,9 @@ def _check_key(key: Key) -> Iterator[Finding]:
 def _check_elsewhere(root: Path, storage: Storage, elsewhere: Mapping[str, Recorded]) -> Iterator[Finding]:
     """Dependencies that git does not keep, or not all of: your own pictures, weights to start from."""
     for path, dep in elsewhere.items():
-        if digests.is_on_disk(root / path, dep):
-            yield Finding("ok", path, "as recorded, in the workspace")
-        elif not storage.lacking(dep):
-            yield Finding("ok", path, "as recorded, in DVC's cache")
+        place = where(root, lambda: storage, dep)
+        if place is not None:
+            yield Finding("ok", path, f"as recorded, in {'the workspace' if place == 'workspace' else place}")
         else:
             text = f"recorded {dep}, and neither git, the workspace nor DVC's cache has it so"
             yield Finding("missing", path, text, "put back what it was, or `dvc repro` with what is there")
@@ -147,15 +144,7 @@ def _check_contents(tree: Tree, storage: Storage, locked: Mapping[str, LockedSta
         file = storage.cache.find(outs[path], inside) if path in outs else None
         if file is None:
             continue
-        there, said = _json(file.read_bytes()).get(name), _json(tree.read(committed)).get(name)
+        there, said = read_json(file.read_bytes()).get(name), read_json(tree.read(committed)).get(name)
         if there != said:
             text = f"{path}/{inside} has the {name} {there}, and {committed} of the commit {said}"
             yield Finding("false", path, text, "restore the commit that made them")
-
-
-def _json(data: bytes | None) -> dict[str, Any]:
-    try:
-        values = json.loads(data or b"{}")
-    except (ValueError, RecursionError):
-        return {}
-    return values if isinstance(values, dict) else {}

@@ -3,12 +3,12 @@
 import itertools
 import re
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from cyclegan import lineage
 from cyclegan.errors import UserError
+from cyclegan.history.cache import DVC
 
 NAME = "sweep"
 SHORT = 7  # digits of the commit in a name: experiments of several commits may be compared
@@ -76,4 +76,4 @@ def sweep(combinations: dict[str, dict[str, str]], root: Path) -> Iterator[tuple
 
 
 def _dvc(root: Path, *arguments: str) -> int:
-    return subprocess.run([sys.executable, "-m", "dvc", *arguments], cwd=root, check=False).returncode
+    return subprocess.run([*DVC, *arguments], cwd=root, check=False).returncode
