@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from project import copy_project, git_commit, run, set_params
+from repositories import commit_at
 
 from cyclegan import config, lineage
 
@@ -106,7 +107,7 @@ def test_random_first_weights_have_a_key_of_their_own_that_its_readme_is_no_part
 
 
 def test_revision_sees_edits_and_new_files_but_not_what_the_pipeline_writes(project: Path) -> None:
-    commit = run(project, "git", "rev-parse", "HEAD").stdout.strip()
+    commit = commit_at(project)
     (project / "metrics").mkdir()
     (project / "metrics/train.json").write_text("{}")
     (project / "dvc.lock").write_text("")
@@ -208,7 +209,7 @@ def test_a_dependency_that_a_parameter_names_is_the_one_it_names_now(project: Pa
 
 
 def test_an_abbreviated_hash_names_its_commit_and_nothing_else_does(project: Path) -> None:
-    commit = run(project, "git", "rev-parse", "HEAD").stdout.strip()
+    commit = commit_at(project)
     for length in (7, 12, 40):
         assert lineage.full_hash(project, commit[:length]) == commit
     other = "0" if commit[0] != "0" else "1"
@@ -222,7 +223,7 @@ def test_an_abbreviated_hash_names_its_commit_and_nothing_else_does(project: Pat
 def test_commits_of_results_are_those_that_changed_the_lock_on_any_branch_and_the_next_ones_come_first(
     project: Path,
 ) -> None:
-    commits = {"code": run(project, "git", "rev-parse", "HEAD").stdout.strip()}
+    commits = {"code": commit_at(project)}
 
     def commit(name: str, file: str = "dvc.lock") -> None:
         (project / file).write_text(name)
@@ -267,7 +268,7 @@ def test_an_output_is_fetched_as_a_commit_has_it(project: Path, tmp_path: Path) 
 
 
 def test_a_commit_has_many_names_and_an_experiment_may_have_several_commits(project: Path) -> None:
-    first = run(project, "git", "rev-parse", "HEAD").stdout.strip()
+    first = commit_at(project)
     (project / "new.py").write_text("")
     second = git_commit(project, "two")
     run(project, "git", "tag", "-a", "v1", "-m", "annotated", first)

@@ -1,7 +1,6 @@
-"""Real repositories, processes and signals for the fault suite."""
+"""Real processes, signals and faults, and what a training leaves behind."""
 
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -10,10 +9,10 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 from uuid import uuid4
 
-from project import ROOT, child_environment, copy_project, git_commit, run
+from project import child_environment
+from repositories import repository as repository  # for tests/history
 
 from cyclegan.pipeline import paths
 
@@ -100,18 +99,6 @@ if any(word.endswith(f"stages/{stage}.py") for word in sys.orig_argv):
     elif place == "prune":
         around(os, "unlink", lambda path, **keywords: "step-" in str(path))
 '''
-
-
-def repository(folder: Path, mlflow_database: Path, overrides: dict[str, Any]) -> Path:
-    """A git repository with DVC, committed, in which nothing has run yet."""
-    copy_project(folder, overrides)
-    (folder / ".dvc").mkdir()
-    for name in ("config", ".gitignore"):
-        shutil.copy(ROOT / ".dvc" / name, folder / ".dvc" / name)
-    shutil.copy(mlflow_database, folder / "mlflow.db")
-    run(folder, "git", "init", "-q", "-b", "main")
-    git_commit(folder, "code")
-    return folder
 
 
 class Started:
@@ -216,12 +203,6 @@ def files(project: Path) -> set[str]:
         if not name.startswith((".git/", ".dvc/", "mlartifacts/", "mlflow.db-", ".checkpoints/"))
         and "__pycache__" not in name
     }
-
-
-def changed(project: Path) -> list[str]:
-    """What git sees changed, by path."""
-    status = run(project, "git", "status", "--porcelain", "--untracked-files=all").stdout
-    return [line[3:] for line in status.splitlines()]
 
 
 Curves = dict[str, list[tuple[int, float]]]

@@ -13,9 +13,10 @@ from typing import Any
 
 import pytest
 import yaml
-from faults.processes import PATIENCE_SECONDS, Started, changed, injection, mlflow_runs, outputs, paused, repository
+from faults.processes import PATIENCE_SECONDS, Started, injection, mlflow_runs, outputs, paused
 from faults.unprivileged import drop
 from project import TINY, run, set_params
+from repositories import changed, repository
 
 from cyclegan import lineage
 from cyclegan.pipeline import paths

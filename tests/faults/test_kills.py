@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.processes import KILLED, Started, changed, files, injection, mlflow_runs, outputs, repository
-from project import git_commit, run, set_params
+from faults.processes import KILLED, Started, files, injection, mlflow_runs, outputs
+from project import run, set_params
+from repositories import changed, prepared_repository, repository
 
 from cyclegan import lineage
 from cyclegan.device import choose_device, choose_precision
@@ -76,10 +77,7 @@ class Undisturbed:
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Path:
-    folder = repository(tmp_path_factory.mktemp("kills") / "project", mlflow_database, SMALL)
-    run(folder, "dvc", "repro", "preprocess")
-    git_commit(folder, "prepared")
-    return folder
+    return prepared_repository(tmp_path_factory.mktemp("kills") / "project", mlflow_database, SMALL)
 
 
 @pytest.fixture(scope="module")

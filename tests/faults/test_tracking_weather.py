@@ -14,8 +14,9 @@ from typing import Any
 
 import pytest
 from faults import unprivileged
-from faults.processes import Started, changed, outputs, repository
+from faults.processes import Started, outputs
 from project import child_environment, git_commit, run, set_params
+from repositories import changed, repository
 from services import MlflowServer
 
 from cyclegan.pipeline import paths

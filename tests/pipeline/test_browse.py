@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 import requests
 from browser import browser
-from faults.processes import repository
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect
 from project import ROOT, child_environment, run, set_params
+from repositories import repository, tags_of
 from typer.testing import CliRunner
 
 from cyclegan.cli import app
@@ -30,6 +30,7 @@ from cyclegan.pipeline import browse
 
 __all__ = ["browser"]  # a fixture
 
+DOCUMENTATION = ROOT / "docs/mlflow.md"
 SCREENSHOTS = ROOT / "docs/images/mlflow"
 LARGEST = 150_000  # bytes of a screenshot
 SCREEN = {"width": 1280, "height": 800}
@@ -63,6 +64,9 @@ class Served:
     def at(self, path: str) -> str:
         """The address of a page of the experiment."""
         return self.address.partition("/runs")[0] + path
+
+    def tags(self, run: str) -> dict[str, str]:
+        return tags_of(self.project, self.runs[run])
 
 
 @pytest.fixture(scope="module")
@@ -175,14 +179,9 @@ def picture(page: Page, name: str) -> None:
             whole.quantize(128).save(file, optimize=True)
 
 
-def tags_of(served: Served, run: str) -> dict[str, str]:
-    with sqlite3.connect(served.project / "mlflow.db") as database:
-        return dict(database.execute("select key, value from tags where run_uuid = ?", (served.runs[run],)))
-
-
 def test_the_address_leads_to_the_runs_by_readable_names(served: Served, open_page: Open) -> None:
     page = open_page(served.address)
-    key = {run: tags_of(served, run)["train_key"][:8] for run in served.runs}
+    key = {run: served.tags(run)["train_key"][:8] for run in served.runs}
     names = [f"shapes {key['first']}", f"shapes {EXPERIMENT} {key['second']}"]
     for name in names:
         expect(page.get_by_role("link", name=name)).to_be_visible(timeout=1000 * SECONDS)
@@ -190,17 +189,24 @@ def test_the_address_leads_to_the_runs_by_readable_names(served: Served, open_pa
     picture(page, "runs")
 
 
+def test_the_documentation_shows_every_picture_that_there_is_and_none_is_large() -> None:
+    shown = re.findall(r"!\[[^]]+\]\(images/mlflow/(\S+)\)", DOCUMENTATION.read_text())
+    assert len(shown) == len(set(shown)) == 5
+    sizes = {file.name: file.stat().st_size for file in SCREENSHOTS.iterdir()}
+    assert sizes.keys() == set(shown)
+    assert {name: size for name, size in sizes.items() if size >= LARGEST} == {}
+
+
 def filters() -> list[str]:
     """Those that docs/mlflow.md names."""
-    text = (ROOT / "docs/mlflow.md").read_text()
-    return re.findall(r"^\| [^|]+ \| ``(.+)`` \|$", text, re.MULTILINE)
+    return re.findall(r"^\| [^|]+ \| ``(.+)`` \|$", DOCUMENTATION.read_text(), re.MULTILINE)
 
 
 def test_every_filter_of_the_documentation_finds_what_it_says(served: Served) -> None:
-    assert len(filters()) == 8
+    assert len(filters()) == 9
     for text in filters():
         search(served, text)  # it is understood; the values are of other runs
-    commit = tags_of(served, "first")["git.commit"]
+    commit = served.tags("first")["git.commit"]
     ours = {
         "tags.dataset = 'shapes'": {"first", "second"},
         "tags.preset = 'none'": {"first", "second"},
@@ -208,6 +214,8 @@ def test_every_filter_of_the_documentation_finds_what_it_says(served: Served) ->
         "tags.`git.dirty` = 'false'": {"first"},
         f"tags.`git.commit` LIKE '{commit[:7]}%'": {"first", "second"},
         "tags.started_by = 'dvc exp run'": {"second"},
+        "tags.device = 'cpu'": {"first", "second"},
+        "tags.device = 'another'": set(),
         "params.`loss.lambda_A` = '5.0'": {"second"},
         "metrics.`test/A_to_B/model/pair_l1` < 99": {"first"},
     }
@@ -230,7 +238,7 @@ def test_a_run_says_what_it_came_to_and_where_it_is_from(served: Served, open_pa
     body = page.inner_text("body")
     assert "copying the input (" in body
     assert "<!--" not in body
-    assert tags_of(served, "first")["data_digest"][:36] in body
+    assert served.tags("first")["data_digest"][:36] in body
     for shown in ("started_by", "git.commit", "preset", "train.py", "loss.lambda_A"):
         assert shown in body or page.get_by_text(shown).count(), shown
     picture(page, "run")
@@ -288,8 +296,8 @@ def test_a_generator_s_page_has_its_scores_and_leads_to_run_and_data(served: Ser
     page = open_page(served.at(f"/models/{model_id}"))
     expect(page.get_by_text("test/A_to_B/model/pair_l1").first).to_be_visible(timeout=1000 * SECONDS)
     body = page.inner_text("body")
-    assert f"shapes {tags_of(served, 'first')['train_key'][:8]}" in body
-    assert tags_of(served, "first")["data_digest"][:20] in body
+    assert f"shapes {served.tags('first')['train_key'][:8]}" in body
+    assert served.tags("first")["data_digest"][:20] in body
     picture(page, "model")
 
 

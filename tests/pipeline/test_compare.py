@@ -9,6 +9,7 @@ import pytest
 from mlflow import MlflowClient
 from PIL import Image
 from project import git_commit, run, set_params
+from repositories import commit_at
 from typer.testing import CliRunner
 
 from cyclegan.cli import app
@@ -157,7 +158,7 @@ def test_runs_are_compared_with_commits(project: Path) -> None:
 
 
 def test_an_experiment_of_dvc_is_found_by_its_name(project: Path) -> None:
-    base, commit = (run(project, "git", "rev-parse", name).stdout.strip() for name in ("HEAD~2", "HEAD~1"))
+    base, commit = (commit_at(project, name) for name in ("HEAD~2", "HEAD~1"))
     run(project, "git", "update-ref", f"refs/exps/{base[:2]}/{base[2:]}/tidy-emu", commit)
     assert subject("tidy-emu", project).about == "first results"
     run(project, "git", "update-ref", f"refs/exps/{commit[:2]}/{commit[2:]}/tidy-emu", "HEAD")

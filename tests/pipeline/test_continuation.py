@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 import torch
 import yaml
-from faults.processes import KILLED, Started, injection, repository
+from faults.processes import KILLED, Started, injection
 from project import child_environment, git_commit, run, set_params
+from repositories import commit_at, repository, tags_of
 
 from cyclegan import config as configuration
 from cyclegan.config import Config
@@ -69,18 +70,9 @@ def metrics(project: Path) -> dict[str, Any]:
     return contents
 
 
-def commit_of(project: Path) -> str:
-    return run(project, "git", "rev-parse", "HEAD").stdout.strip()
-
-
 def runs(project: Path) -> list[tuple[str, str]]:
     with sqlite3.connect(project / "mlflow.db") as database:
         return list(database.execute("select run_uuid, status from runs order by start_time"))
-
-
-def tags(project: Path, run_id: str) -> dict[str, str]:
-    with sqlite3.connect(project / "mlflow.db") as database:
-        return dict(database.execute("select key, value from tags where run_uuid = ?", (run_id,)))
 
 
 def stages_run(project: Path, *options: str) -> list[str]:
@@ -89,7 +81,7 @@ def stages_run(project: Path, *options: str) -> list[str]:
 
 
 def test_from_a_commit_it_ends_in_the_bytes_of_a_longer_training(finished: Path, straight: Path, tmp_path: Path) -> None:
-    project, commit = copy(finished, tmp_path), commit_of(finished)
+    project, commit = copy(finished, tmp_path), commit_at(finished)
     (first,) = runs(project)
     set_params(project, FOUR | {"train.continue_from": commit[:12]})
     assert stages_run(project) == ["train"]
@@ -102,9 +94,9 @@ def test_from_a_commit_it_ends_in_the_bytes_of_a_longer_training(finished: Path,
     assert len({about(one)["train_key"] for one in (finished, straight, project)}) == 3
     before, now = runs(project)
     assert (before, now[1]) == (first, "FINISHED")
-    recorded = tags(project, now[0])
+    recorded = tags_of(project, now[0])
     assert {f"continued_from.{name}": value for name, value in origin.items()}.items() <= recorded.items()
-    assert not any(name.startswith("continued_from") for name in tags(project, first[0]))
+    assert not any(name.startswith("continued_from") for name in tags_of(project, first[0]))
     with sqlite3.connect(project / "mlflow.db") as database:
         query = "select step from metrics where run_uuid = ? and key = 'loss/cycle_A' order by step"
         assert [step for (step,) in database.execute(query, (now[0],))] == [2, 4, 6, 8, 10, 12]
@@ -134,7 +126,7 @@ def test_from_a_folder_and_killed_meanwhile_it_ends_in_the_same_bytes(
     assert weights(project) == weights(straight)
     origin = {"from": "weights/two", "train_key": about(finished)["train_key"], "step": "6"}
     assert about(project)["continued_from"] == origin
-    assert tags(project, runs(project)[-1][0])["continued_from.train_key"] == origin["train_key"]
+    assert tags_of(project, runs(project)[-1][0])["continued_from.train_key"] == origin["train_key"]
 
 
 @pytest.fixture
@@ -248,7 +240,7 @@ def test_a_model_that_does_not_fit_is_an_error_that_says_why(here: Path, error: 
 
 def test_a_commit_of_another_network_is_an_error_that_names_a_difference(here: Path) -> None:
     with pytest.raises(UserError, match=r"\(the first difference: G_AB/.*\); use its section model"):
-        continued(commit_of(here), **{"model.ngf": 5})
+        continued(commit_at(here), **{"model.ngf": 5})
 
 
 def test_what_names_nothing_is_an_error(here: Path) -> None:

@@ -13,8 +13,9 @@ import pandas as pd
 import pytest
 import torch
 import yaml
-from faults.processes import PATIENCE_SECONDS, Started, injection, mlflow_runs, outputs, repository
-from project import git_commit, run, set_params
+from faults.processes import PATIENCE_SECONDS, Started, injection, mlflow_runs, outputs
+from project import run, set_params
+from repositories import prepared_repository
 from safetensors.torch import load
 
 from cyclegan import config as configuration
@@ -37,10 +38,7 @@ TRAIN = ("stages/train.py",)
 
 @pytest.fixture(scope="module")
 def prepared(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Path:
-    folder = repository(tmp_path_factory.mktemp("many") / "project", mlflow_database, SETTINGS)
-    run(folder, "dvc", "repro", "preprocess")
-    git_commit(folder, "prepared")
-    return folder
+    return prepared_repository(tmp_path_factory.mktemp("many") / "project", mlflow_database, SETTINGS)
 
 
 @pytest.fixture

@@ -1,12 +1,6 @@
 """A training that goes on elsewhere than it began: on another commit, with other edits, for no experiment."""
 
-import sqlite3
-import sys
-from pathlib import Path
-
 import pytest
-from faults.processes import Started, injection, repository
-from project import git_commit, run
 
 from cyclegan import lineage
 from cyclegan.pipeline import origins
@@ -74,31 +68,3 @@ def test_runs_are_called_by_data_preset_and_experiment(state: TrainState, monkey
     origins.note_origin(state, revision())
     named = origins.run_names("photos", "reference", "0123456789", state)
     assert named == ["photos reference 01234567", "photos reference softer 01234567"]
-
-
-def test_a_killed_training_that_goes_on_from_another_commit_says_both(tmp_path: Path, mlflow_database: Path) -> None:
-    """Killed in an experiment with an edit, and continued by hand when that is committed: neither is said of it still."""
-    project = repository(tmp_path / "project", mlflow_database, {"runtime.checkpoint_every_seconds": 0.001})
-    first = run(project, "git", "rev-parse", "HEAD").stdout.strip()
-    for stage in ("download", "preprocess"):
-        run(project, sys.executable, f"stages/{stage}.py")
-    (project / "pictures/README.md").write_text("an edit\n")
-    injected = {"PYTHONPATH": str(injection(project)), "FAULT": "train kill rename after 3"}
-    Started(project, sys.executable, "stages/train.py", DVC_STAGE="train", DVC_EXP_NAME="softer", **injected).ended()
-    second = git_commit(project, "the edit")
-    said = run(project, sys.executable, "stages/train.py").stdout
-    assert "continuing after step" in said
-
-    with sqlite3.connect(project / "mlflow.db") as database:
-        ((run_id, name, place),) = database.execute("select run_uuid, name, artifact_uri from runs")
-        tags = dict(database.execute("select key, value from tags where run_uuid = ?", (run_id,)))
-    assert "softer" not in name
-    assert "dvc.experiment" not in tags
-    assert "git.uncommitted" not in tags
-    assert (tags["git.commit"], tags["git.dirty"], tags["started_by"]) == (second, "false", "python script")
-    began, went_on = tags["origins"].split("; ")
-    (diff,) = Path(place).glob("uncommitted/*")
-    assert began == f"from step 0: {first[:12]} with uncommitted/{diff.name}, dvc exp run (softer)"
-    assert went_on.startswith("from step ")
-    assert went_on.endswith(f": {second[:12]}, python script")
-    assert "+an edit" in diff.read_text()

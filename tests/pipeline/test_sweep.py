@@ -5,8 +5,8 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from faults.processes import repository
 from project import ROOT, copy_project, git_commit, run
+from repositories import SHORT, repository
 from typer.testing import CliRunner
 
 from cyclegan import config as configuration
@@ -90,8 +90,7 @@ def test_an_experiment_that_fails_ends_the_sweep_by_its_name(tmp_path: Path, mon
 def test_make_sweep_runs_experiments_compares_them_and_leaves_the_workspace_as_it_was(
     tmp_path: Path, mlflow_database: Path
 ) -> None:
-    short = {"schedule.n_epochs": 1, "schedule.n_epochs_decay": 1, "dataset.n_val": 0, "train.precision": "float32"}
-    project = repository(tmp_path / "project", mlflow_database, short | {"evaluate.protocols": []})
+    project = repository(tmp_path / "project", mlflow_database, SHORT)
     (project / "Makefile").write_text((ROOT / "Makefile").read_text())
     commit = git_commit(project, "makefile")
     before = {path: path.read_bytes() for path in project.rglob("*") if in_workspace(path, project) and path.is_file()}

@@ -3,7 +3,6 @@
 import json
 import shutil
 import sqlite3
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,22 +10,17 @@ import pandas as pd
 import pytest
 import torch
 from PIL import Image
-from project import ROOT, copy_project, git_commit, run, set_params
+from project import git_commit, run, set_params
+from repositories import repository
 from safetensors.torch import load_file
 
 from cyclegan.pipeline import paths
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Iterator[Path]:
+def project(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Path:
     """A repository in which the pipeline has run once and its result is committed."""
-    folder = copy_project(tmp_path_factory.mktemp("whole") / "project")
-    (folder / ".dvc").mkdir()
-    (folder / ".dvc/config").write_text((ROOT / ".dvc/config").read_text())
-    (folder / ".dvc/.gitignore").write_text((ROOT / ".dvc/.gitignore").read_text())
-    (folder / "mlflow.db").write_bytes(mlflow_database.read_bytes())
-    run(folder, "git", "init", "-q", "-b", "main")
-    git_commit(folder, "code")
+    folder = repository(tmp_path_factory.mktemp("whole") / "project", mlflow_database, {})
     run(folder, "dvc", "repro")
     git_commit(folder, "result")
     return folder

@@ -1,6 +1,7 @@
 """Experiments of DVC run their own code and are found again by name, by key and by what their runs say."""
 
 import json
+import shutil
 import sqlite3
 import subprocess
 import time
@@ -8,21 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from faults.processes import PATIENCE_SECONDS, changed, repository
+import yaml
+from faults.processes import PATIENCE_SECONDS
 from project import git_commit, run, set_params
+from repositories import SHORT, changed, commit_at, prepared_repository, tags_of
 
 from cyclegan import config as configuration
 from cyclegan import lineage
 from cyclegan.pipeline import paths
 
-SHORT = {
-    "schedule.n_epochs": 1,
-    "schedule.n_epochs_decay": 1,
-    "dataset.n_val": 0,
-    "train.validate_every_epochs": 0,
-    "train.precision": "float32",
-    "evaluate.protocols": [],
-}
 STEPS = 6
 RESULTS = "src/cyclegan/pipeline/results.py"
 EDIT = ('"steps": state.step,', '"steps": steps_of(state.step),')
@@ -33,17 +28,14 @@ MODULE = "src/cyclegan/training/steps.py"
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Path:
     """A repository whose pictures are prepared, and committed."""
-    folder = repository(tmp_path_factory.mktemp("experiments") / "project", mlflow_database, SHORT)
-    run(folder, "dvc", "repro", "preprocess")
-    git_commit(folder, "prepared")
-    return folder
+    return prepared_repository(tmp_path_factory.mktemp("experiments") / "project", mlflow_database, SHORT)
 
 
 def tags(project: Path) -> list[dict[str, str]]:
     """Of each run, in order of their beginning."""
     with sqlite3.connect(project / "mlflow.db") as database:
         runs = database.execute("select run_uuid from runs order by start_time").fetchall()
-        return [dict(database.execute("select key, value from tags where run_uuid = ?", one)) for one in runs]
+    return [tags_of(project, run_id) for (run_id,) in runs]
 
 
 def diff_of(project: Path, number: int) -> str:
@@ -89,7 +81,7 @@ def undo(project: Path) -> None:
 def assert_is_on_record(project: Path, name: str, scratch: Path) -> str:
     """An experiment's commit, its run and its results name one another; returns the commit."""
     (commit,) = lineage.commits_named(project, name)
-    baseline = run(project, "git", "rev-parse", f"{commit}^").stdout.strip()
+    baseline = commit_at(project, f"{commit}^")
     numbers = [number for number, each in enumerate(tags(project)) if each.get("dvc.experiment") == name]
     assert len(numbers) == 1
     recorded = tags(project)[numbers[0]]
@@ -172,3 +164,31 @@ def test_a_queued_grid_runs_the_code_that_it_was_queued_with(project: Path, tmp_
         assert params is not None
         weights |= {line for line in params.decode().splitlines() if "lambda_A:" in line}
     assert weights == {"  lambda_A: 5", "  lambda_A: 6"}
+
+
+def test_weights_can_be_versioned_as_their_readme_says(project: Path) -> None:
+    folder = project / "weights/mine"
+    (folder / "G_AB").mkdir(parents=True)
+    (folder / "G_AB/generator.safetensors").write_bytes(b"weights")
+    assert changed(project) == []
+    run(project, "dvc", "add", "weights/mine")
+    assert changed(project) == ["weights/mine.dvc"]
+    undo(project)
+    shutil.rmtree(folder)
+
+
+@pytest.mark.complete
+def test_an_experiment_in_a_copy_starts_from_weights_that_are_versioned(project: Path) -> None:
+    run(project, "dvc", "repro", "train")
+    shutil.copytree(project / paths.TRAINED, project / "weights/mine")
+    undo(project)
+    run(project, "dvc", "add", "weights/mine")
+    git_commit(project, "weights to start from")
+    run(project, "dvc", "exp", "run", "--temp", "--name", "warm", "-S", "train.init_from=weights/mine", "train")
+    (commit,) = lineage.commits_named(project, "warm")
+    lock = lineage.file_at(project, commit, Path("dvc.lock"))
+    assert lock is not None
+    deps = {dep["path"]: dep for dep in yaml.safe_load(lock)["stages"]["train"]["deps"]}
+    (out,) = yaml.safe_load((project / "weights/mine.dvc").read_text())["outs"]
+    assert deps["weights/mine"]["md5"] == out["md5"]
+    assert metrics_at(project, commit)["steps"] == STEPS

@@ -1,27 +1,21 @@
 """What a run says of its commit stays true: plain scripts, resumed trainings, submodules and worktrees."""
 
 import json
+import re
 import sqlite3
 import sys
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from faults.processes import injection, repository
+from faults.processes import injection
 from project import git_commit, run
+from repositories import SHORT, commit_at, repository, tags_of
 
 from cyclegan import config as configuration
 from cyclegan import lineage
 from cyclegan.pipeline import paths
-
-SHORT = {
-    "schedule.n_epochs": 1,
-    "schedule.n_epochs_decay": 1,
-    "dataset.n_val": 0,
-    "train.validate_every_epochs": 0,
-    "train.precision": "float32",
-    "evaluate.protocols": [],
-}
 
 
 @pytest.fixture(scope="module")
@@ -38,38 +32,50 @@ def script(project: Path, stage: str, **environment: str) -> str:
     return run(project, sys.executable, f"stages/{stage}.py", **environment).stdout
 
 
-def only_run(project: Path) -> tuple[str, dict[str, str], Path]:
-    """Status, tags and the folder of artifacts."""
+@dataclass(frozen=True)
+class Logged:
+    """What MLflow has of a run; `artifacts` is their folder."""
+
+    name: str
+    status: str
+    tags: dict[str, str]
+    artifacts: Path
+
+
+def only_run(project: Path) -> Logged:
     with sqlite3.connect(project / "mlflow.db") as database:
-        ((number, status, place),) = database.execute("select run_uuid, status, artifact_uri from runs").fetchall()
-        tags = dict(database.execute("select key, value from tags where run_uuid = ?", (number,)))
-    return status, tags, Path(place.removeprefix("file://"))
+        ((run_id, name, status, place),) = database.execute("select run_uuid, name, status, artifact_uri from runs")
+    return Logged(name, status, tags_of(project, run_id), Path(place.removeprefix("file://")))
 
 
 def test_plain_scripts_are_tracked_and_a_continued_training_says_what_it_ended_on(project: Path) -> None:
     """Begun by an experiment with an edit that is no part of training, killed, and continued once that was committed."""
-    began = run(project, "git", "rev-parse", "HEAD").stdout.strip()
+    began = commit_at(project)
     (project / "notes.txt").write_text("a note\n")
     fault = {"PYTHONPATH": str(injection(project)), "FAULT": "train kill rename after 2", "DVC_EXP_NAME": "tried"}
     killed = run(project, sys.executable, "stages/train.py", check=False, **fault)
     assert killed.returncode == -9
     run(project, "cyclegan", "sync")
-    status, tags, artifacts = only_run(project)
-    assert (status, tags["mlflow.source.git.commit"], tags["git.dirty"]) == ("KILLED", began, "true")
-    assert tags["dvc.experiment"] == "tried"
-    assert "+++ b/notes.txt\n@@ -0,0 +1 @@\n+a note\n" in (artifacts / tags["git.uncommitted"]).read_text()
+    first = only_run(project)
+    uncommitted = first.tags["git.uncommitted"]
+    assert (first.status, first.tags["mlflow.source.git.commit"], first.tags["git.dirty"]) == ("KILLED", began, "true")
+    assert (first.tags["dvc.experiment"], "tried" in first.name) == ("tried", True)
+    assert "+++ b/notes.txt\n@@ -0,0 +1 @@\n+a note\n" in (first.artifacts / uncommitted).read_text()
     ended = git_commit(project, "a note")
-    assert "continuing after step" in script(project, "train")
-    status, tags, artifacts = only_run(project)
-    assert status == "FINISHED"
-    assert (tags["mlflow.source.git.commit"], tags["git.dirty"], tags["mlflow.source.git.branch"]) == (
-        ended,
-        "false",
-        "main",
-    )
+    said = script(project, "train")
+    step = re.search(r"continuing after step (\d+)", said)
+    assert step, said
+    whole = only_run(project)
+    tags = whole.tags
+    assert (whole.status, "tried" in whole.name) == ("FINISHED", False)
+    assert (tags["mlflow.source.git.commit"], tags["mlflow.source.git.branch"]) == (ended, "main")
+    assert (tags["git.commit"], tags["git.dirty"], tags["started_by"]) == (ended, "false", "python script")
     assert not {"dvc.experiment", "git.uncommitted"} & tags.keys()
-    assert tags["origins"].startswith(f"from step 0: {began[:12]} with uncommitted/")
-    assert tags["origins"].endswith(f": {ended[:12]}, python script")
+    assert [f"uncommitted/{file.name}" for file in whole.artifacts.glob("uncommitted/*")] == [uncommitted]
+    assert tags["origins"] == (
+        f"from step 0: {began[:12]} with {uncommitted}, dvc exp run (tried); "
+        f"from step {step[1]}: {ended[:12]}, python script"
+    )
     trained = json.loads((project / paths.TRAIN_METRICS).read_text())["train_key"]
     digest = json.loads((project / paths.PREPARED / "dataset.json").read_text())["digest"]
     assert tags["train_key"] == trained == lineage.train_key(project, configuration.load(project / "params.yaml"), digest)
@@ -98,7 +104,7 @@ def test_in_submodules_and_worktrees_commit_branch_and_difference_are_their_own(
     tmp_path: Path, mlflow_database: Path, make: Callable[[Path, Path], Path]
 ) -> None:
     project = repository(tmp_path / "project", mlflow_database, SHORT)
-    commit = run(project, "git", "rev-parse", "HEAD").stdout.strip()
+    commit = commit_at(project)
     inside = make(project, tmp_path / "other")
     (project / "notes.txt").write_text("of the first one\n")
     assert lineage.revision(inside) == lineage.Revision(commit, "inside", "")
@@ -125,7 +131,7 @@ def test_in_submodules_and_worktrees_the_pipeline_trains_and_its_run_is_in_their
     result = git_commit(inside, "result")
     run(inside, "dvc", "exp", "run", "--name", "inner", "-S", "loss.lambda_identity=0", "train")
     (experiment,) = lineage.commits_named(inside, "inner")
-    assert run(inside, "git", "rev-parse", f"{experiment}^").stdout.strip() == result
+    assert commit_at(inside, f"{experiment}^") == result
     with sqlite3.connect(inside / "mlflow.db") as database:
         found = dict(database.execute("select value, run_uuid from tags where key = 'mlflow.source.git.commit'"))
     assert len(found) == 2
