@@ -16,7 +16,7 @@ from ruamel.yaml import YAML
 from typer.testing import CliRunner
 
 from cyclegan.cli import app
-from cyclegan.history import digests, keys, verification
+from cyclegan.history import apart, digests, keys, verification
 from cyclegan.history.commits import tree_of
 from cyclegan.history.declared import read_declared
 from cyclegan.history.lock import LOCK, Recorded, read_lock
@@ -89,6 +89,7 @@ def test_names_of_files_are_those_of_the_stages() -> None:
     assert paths.DATASET_METRICS == keys.DATASET_METRICS
     assert paths.EVALUATE_METRICS == verification.EVALUATE_METRICS
     described = {(paths.TRAINED / paths.TRAINING).as_posix(), (paths.PREPARED / "dataset.json").as_posix()}
+    assert Path(apart.DOWNLOADS) == paths.DOWNLOADS
     assert {f"{path}/{inside}" for path, (inside, _, _) in verification.SELF_DESCRIBED.items()} == described
 
 

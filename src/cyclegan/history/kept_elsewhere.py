@@ -1,4 +1,4 @@
-"""Dependencies that git does not keep as they were, such as your own pictures or first weights: where they are to be had."""
+"""Where to have dependencies that git does not keep as they were, such as your own pictures or first weights."""
 
 import shutil
 from collections.abc import Callable
