@@ -103,6 +103,7 @@ def test_every_preset_that_was_asked_for_is_there_and_says_what_it_is() -> None:
         "course",
         "facades",
         "horse2zebra",
+        "horse2zebra-best",
         "iphone2dslr",
         "male2female",
         "maps",
@@ -227,6 +228,18 @@ def test_the_data_sets_of_the_paper_take_the_reference_method(name: str, dataset
         ),
         ("course", {"model.netG": "unet_256", "model.norm": "batch", "loss.lambda_identity": 0.0}),
         (
+            "horse2zebra-best",
+            {
+                "dataset.val_fraction": 0.05,
+                "optimizer.lr": 0.0004,
+                "train.batch_size": 4,
+                "train.ema_decay": 0.999,
+                "train.arithmetic": "fast",
+                "train.precision": "auto",
+                "train.validate_every_epochs": 5,
+            },
+        ),
+        (
             "male2female",
             {
                 "preprocess.mode": "scale_shortside_and_crop",
@@ -248,6 +261,7 @@ def test_how_the_others_differ_from_the_reference(name: str, differs: dict[str, 
 
 def test_the_data_of_the_others() -> None:
     assert resolved("walkthrough").dataset.name == "summer2winter_yosemite"
+    assert resolved("horse2zebra-best").dataset.name == "horse2zebra"
     faces = resolved("male2female").dataset
     assert (faces.name, faces.table_column, faces.table_A, faces.table_B) == ("celeba", "Male", [1], [-1])
 
@@ -578,11 +592,13 @@ def test_what_is_wrong_with_a_preset(make: Callable[..., Path], texts: dict[str,
 
 def test_list_is_a_table(project: Path) -> None:
     status, output = cyclegan("list")
-    rows = [re.fullmatch(r"(\S+) +(\S.*)", line) for line in output.splitlines()]
+    rows = [row for line in output.splitlines() if (row := re.fullmatch(r"(\S+) +(\S.*)", line))]
     assert status == 0
-    assert [row[1] for row in rows if row] == NAMES
-    assert "summer2winter  Yosemite in summer to winter and back, by the reference method\n" in output
-    assert "maps           Aerial photographs" in output
+    assert [row[1] for row in rows] == NAMES
+    assert len({row.start(2) for row in rows}) == 1, "a table has columns"
+    described = {row[1]: row[2] for row in rows}
+    assert described["summer2winter"] == "Yosemite in summer to winter and back, by the reference method"
+    assert described["maps"].startswith("Aerial photographs")
 
 
 def test_show_marks_what_differs(project: Path) -> None:
