@@ -154,6 +154,16 @@ def child_environment(project: Path) -> dict[str, str]:
     }
 
 
+def enter(project: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Be in the project with what a child's environment would be, until the test ends: for code that is called, not run."""
+    for name in [name for name in os.environ if name.startswith(("DVC_", "GIT_", "MLFLOW_TRACKING"))]:
+        monkeypatch.delenv(name)
+    for name, value in child_environment(project).items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(project.parent))
+    monkeypatch.chdir(project)
+
+
 def git_commit(project: Path, message: str) -> str:
     """Commit everything; returns the hash."""
     run(project, "git", "add", "-A")

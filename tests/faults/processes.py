@@ -12,7 +12,6 @@ from pathlib import Path
 from uuid import uuid4
 
 from project import child_environment
-from repositories import repository as repository  # for tests/history
 
 from cyclegan.pipeline import paths
 

@@ -1,25 +1,20 @@
 """A short history with two real results, made once, which tests read and put back as it was."""
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from history.past import Past, client_of, key_in, newest_run
-from project import ROOT, child_environment, copy_project, git_commit, run, set_params
+from project import enter, git_commit, run, set_params
+from repositories import commit_at, repository
 
 from cyclegan.history.runs import REPRODUCES
 
 
 @pytest.fixture(scope="session")
 def made_past(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Past:
-    root = copy_project(tmp_path_factory.mktemp("past") / "project")
-    (root / ".dvc").mkdir()
-    for name in ("config", ".gitignore"):
-        (root / ".dvc" / name).write_text((ROOT / ".dvc" / name).read_text())
-    (root / "mlflow.db").write_bytes(mlflow_database.read_bytes())
-    run(root, "git", "init", "-q", "-b", "main")
-    code = git_commit(root, "code")
+    root = repository(tmp_path_factory.mktemp("past") / "project", mlflow_database, {})
+    code = commit_at(root)
     run(root, "dvc", "repro", "-q")
     first, first_key, first_run = git_commit(root, "first result"), key_in(root), newest_run(root)
     run(root, "git", "tag", "-a", "v1", "-m", "annotated")
@@ -40,11 +35,6 @@ def made_past(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -
 @pytest.fixture
 def past(made_past: Past, monkeypatch: pytest.MonkeyPatch) -> Iterator[Past]:
     """The history, its workspace the current folder; put back to `second` afterwards."""
-    for name in [name for name in os.environ if name.startswith(("DVC_", "GIT_", "MLFLOW_TRACKING"))]:
-        monkeypatch.delenv(name)
-    for name, value in child_environment(made_past.root).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(made_past.root.parent))
-    monkeypatch.chdir(made_past.root)
+    enter(made_past.root, monkeypatch)
     yield made_past
     run(made_past.root, "git", "reset", "-q", "--hard", made_past.second)

@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from project import child_environment, copy_project, git_commit, run, set_params
+from project import copy_project, enter, git_commit, run, set_params
 
 from cyclegan import config, lineage
 from cyclegan.history import digests, keys
@@ -18,8 +18,7 @@ DIGEST = "d" * 64
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A repository with prepared data, as far as git knows, and no training."""
     folder = copy_project(tmp_path / "project")
-    for name, value in child_environment(folder).items():
-        monkeypatch.setenv(name, value)
+    enter(folder, monkeypatch)
     run(folder, "git", "init", "-q", "-b", "main")
     (folder / "metrics").mkdir()
     (folder / keys.DATASET_METRICS).write_text(json.dumps({"digest": DIGEST}))

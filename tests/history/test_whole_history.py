@@ -5,15 +5,15 @@ of these trainings, and makes two again.
 """
 
 import json
-import os
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
-from faults.processes import KILLED, Started, injection, repository
-from project import child_environment, git_commit, run, set_params
+from faults.processes import KILLED, Started, injection
+from project import enter, git_commit, run, set_params
+from repositories import repository
 
 from cyclegan.history.keys import keys_of
 from cyclegan.history.reproduce import reproduce
@@ -155,11 +155,7 @@ def experiment_commit(root: Path, name: str) -> str:
 @pytest.fixture
 def inside(history: History, monkeypatch: pytest.MonkeyPatch) -> Iterator[History]:
     """The history, its workspace the current folder and its environment that of its trainings."""
-    for name in [name for name in os.environ if name.startswith(("DVC_", "GIT_", "MLFLOW_TRACKING"))]:
-        monkeypatch.delenv(name)
-    for name, value in child_environment(history.root).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.chdir(history.root)
+    enter(history.root, monkeypatch)
     yield history
     assert run(history.root, "git", "status", "--porcelain").stdout == ""
 

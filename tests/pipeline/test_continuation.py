@@ -11,7 +11,7 @@ import pytest
 import torch
 import yaml
 from faults.processes import KILLED, Started, injection
-from project import child_environment, git_commit, run, set_params
+from project import enter, git_commit, run, set_params
 from repositories import commit_at, repository, tags_of
 
 from cyclegan import config as configuration
@@ -133,11 +133,7 @@ def test_from_a_folder_and_killed_meanwhile_it_ends_in_the_same_bytes(
 def here(finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the finished training's repository, as the current folder of this process."""
     project = copy(finished, tmp_path)
-    monkeypatch.chdir(project)
-    for name, value in child_environment(project).items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.delenv("MLFLOW_TRACKING_URI", raising=False)
-    monkeypatch.delenv("DVC_ROOT", raising=False)
+    enter(project, monkeypatch)
     return project
 
 
