@@ -242,6 +242,10 @@ def test_a_run_says_what_it_came_to_and_where_it_is_from(served: Served, open_pa
     for shown in ("started_by", "git.commit", "preset", "train.py", "loss.lambda_A"):
         assert shown in body or page.get_by_text(shown).count(), shown
     picture(page, "run")
+    page.get_by_placeholder("Search parameters").fill("loss.")
+    expect(page.get_by_text("train.batch_size", exact=True)).to_have_count(0)
+    for name in ("loss.lambda_A", "loss.lambda_identity"):
+        expect(page.get_by_text(name, exact=True)).to_be_visible()
     page.get_by_text("Show more").first.click()
     for direction in ("A_to_B", "B_to_A"):
         gallery = page.locator(f"img[src*='gallery_{direction}.png']")
@@ -265,7 +269,12 @@ def hide_path(page: Page) -> None:
 
 def test_one_slider_sets_the_step_of_both_runs_grids(served: Served, open_page: Open) -> None:
     page = open_page(f"{served.address}&compareRunsMode=CHART")
-    page.get_by_placeholder("Search metric charts").fill("samples")  # then grids alone are shown
+    charts = page.get_by_placeholder("Search metric charts")
+    charts.fill("loss/cycle")
+    for name in ("loss/cycle_A", "loss/cycle_B"):
+        expect(page.get_by_text(name, exact=True).first).to_be_visible()
+    page.wait_for_function("document.querySelectorAll('.js-plotly-plot .scatterlayer .js-line').length >= 4")  # of two runs
+    charts.fill("samples")  # then grids alone are shown
     expect(page.get_by_text("samples/B_to_A", exact=True)).to_be_visible()
     for direction in ("A_to_B", "B_to_A"):
         page.wait_for_function(f"{shown(direction)}.length === 2")
