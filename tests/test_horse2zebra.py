@@ -79,7 +79,7 @@ def test_a_stage_that_is_stopped_goes_on_in_the_next_call_and_none_runs_twice(ar
     horse2zebra._prepare(tmp_path, config)
     for stage in horse2zebra.STAGES:
         (tmp_path / f"stages/{stage}.py").write_text(SLOW if stage == "train" else QUICK.format(stage=stage))
-    assert not horse2zebra._go_on(tmp_path, config, horse2zebra.time.monotonic() + 3)
+    assert not horse2zebra._go_on(tmp_path, config, horse2zebra.time.monotonic() + 6)
     assert not horse2zebra._go_on(tmp_path, config, horse2zebra.time.monotonic() - 1), "no time at all"
     assert horse2zebra._go_on(tmp_path, config, float("inf"))
     assert (tmp_path / "log").read_text().split() == ["download", "preprocess", "train", "train", "evaluate", "export"]
