@@ -1,4 +1,4 @@
-"""README's figures are those of the committed default run."""
+"""Figures that README and docs/validation.md quote are those of the committed default run and benchmark."""
 
 import json
 import re
@@ -38,3 +38,20 @@ def test_how_it_was_trained_and_chosen() -> None:
     weights = {"ema": "averages", "raw": "weights"}[best["weights"]]
     assert f"{pictures[2]} further pairs that chose the best generators (the {weights} of epoch {best['epoch']} of" in words
     assert f"{pictures[3]} held-out pairs" in words
+
+
+def test_the_tables_of_the_choice_by_validation() -> None:
+    page = (ROOT / "docs/validation.md").read_text(encoding="utf-8")
+    rows = json.loads((ROOT / "benchmarks/results/choice.json").read_text())["tables"]["choice"]
+    assert len(rows) == 12
+    for row in rows:
+        digits = {"pair_l1": 3, "kid_x1000_test": 0}[row["score"]]
+        values = [f"{row[subject]:.{digits}f}" for subject in ("best", "last", "last_ema")]
+        leads = [lead_of(row, subject, digits + 1) for subject in ("last", "last_ema")]
+        cells = [f"`{row['source']}`", str(row["seed"]), row["chosen"], *values, *leads]
+        assert f"| {' | '.join(cells)} |" in page
+
+
+def lead_of(row: dict[str, Any], subject: str, digits: int) -> str:
+    lead, error = row[f"lead_on_{subject}"], row[f"lead_on_{subject}_se"]
+    return f"{lead:+.{digits}f} ± {error:.{digits}f}" if error else "the same weights"
