@@ -5,8 +5,8 @@
 Called again with the same folder WORK, it goes on where it was, to the same bytes. Its exit status is 0 when all is done,
 75 when it is to be called again, 1 after a mistake. It needs no network. Whatever there is by then lies in RESULTS after
 every call, at most 64 MB: settings, metrics, curves, scores, galleries, `parts.json` (the machine, and the seconds of every
-part), and at the end the report, and both generators in float16, which `cyclegan import-weights` reads. Not part of `make
-bench`.
+part), and at the end the report, and both generators in float16, which `cyclegan import-weights` reads. A training is cut
+after any step; every other stage begins anew in the next call, which must leave it time enough. Not part of `make bench`.
 """
 
 import hashlib
