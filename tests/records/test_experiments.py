@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from faults.processes import PATIENCE_SECONDS
-from project import git_commit, run, set_params
+from project import run, set_params
 from repositories import SHORT, changed, commit_at, prepared_repository, tags_of
 
 from cyclegan import config as configuration
@@ -175,20 +174,3 @@ def test_weights_can_be_versioned_as_their_readme_says(project: Path) -> None:
     assert changed(project) == ["weights/mine.dvc"]
     undo(project)
     shutil.rmtree(folder)
-
-
-@pytest.mark.complete
-def test_an_experiment_in_a_copy_starts_from_weights_that_are_versioned(project: Path) -> None:
-    run(project, "dvc", "repro", "train")
-    shutil.copytree(project / paths.TRAINED, project / "weights/mine")
-    undo(project)
-    run(project, "dvc", "add", "weights/mine")
-    git_commit(project, "weights to start from")
-    run(project, "dvc", "exp", "run", "--temp", "--name", "warm", "-S", "train.init_from=weights/mine", "train")
-    (commit,) = lineage.commits_named(project, "warm")
-    lock = lineage.file_at(project, commit, Path("dvc.lock"))
-    assert lock is not None
-    deps = {dep["path"]: dep for dep in yaml.safe_load(lock)["stages"]["train"]["deps"]}
-    (out,) = yaml.safe_load((project / "weights/mine.dvc").read_text())["outs"]
-    assert deps["weights/mine"]["md5"] == out["md5"]
-    assert metrics_at(project, commit)["steps"] == STEPS
