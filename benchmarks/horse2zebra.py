@@ -23,7 +23,7 @@ import torch
 import typer
 import yaml
 from common import ROOT, machine
-from workspace import CODE
+from workspace import copy_project, written
 
 from cyclegan import config as configuration
 from cyclegan import presets
@@ -45,7 +45,7 @@ Part = dict[str, Any]
 def main(
     archive: Annotated[Path, typer.Argument(help="A zip with trainA, trainB, testA and testB, such as horse2zebra.zip.")],
     work: Annotated[Path, typer.Argument(help="A folder to work in, which stays between the calls.")],
-    results: Annotated[Path, typer.Argument(help="A folder to bring back; what is in it is replaced.")],
+    results: Annotated[Path, typer.Argument(help="A folder to bring back; results in it are replaced.")],
     preset: Annotated[str, typer.Option(help="Whose settings: horse2zebra, as the paper has them, or horse2zebra-best.")],
     seed: Annotated[int, typer.Option(min=0, help="Of all random draws.")] = 0,
     minutes: Annotated[
@@ -56,6 +56,7 @@ def main(
     """Go on with a whole pipeline."""
     deadline = float("inf") if minutes is None else time.monotonic() + 60 * minutes - END_SECONDS
     try:
+        _check_results(results)
         config = _settings(archive, preset, seed, change or [])
         _prepare(work, config)
         finished = _go_on(work, config, deadline)
@@ -66,6 +67,12 @@ def main(
     if not finished:
         print("the time is over; call it again to go on")
         raise typer.Exit(AGAIN)
+
+
+def _check_results(folder: Path) -> None:
+    """What is brought back takes the place of what was brought back before, and of nothing else."""
+    if folder.is_file() or (folder.is_dir() and any(folder.iterdir()) and not (folder / "parts.json").is_file()):
+        raise UserError(f"{folder} holds other things than results of this script; give an empty or another folder")
 
 
 def _settings(archive: Path, preset: str, seed: int, changes: list[str]) -> Config:
@@ -91,18 +98,12 @@ def _settings(archive: Path, preset: str, seed: int, changes: list[str]) -> Conf
 
 def _prepare(work: Path, config: Config) -> None:
     """Make the project in an empty folder; in one that has one, it must have been made by the same call."""
-    text = yaml.safe_dump(config.model_dump(mode="json"), sort_keys=False)
-    params = work / "params.yaml"
+    text, params = written(config), work / "params.yaml"
     if params.is_file():
         if params.read_text(encoding="utf-8") != text:
             raise UserError(f"{work} was begun with another archive, preset, seed or --set; give those, or an empty folder")
         return
-    for part in (*CODE, "presets"):
-        if (ROOT / part).is_dir():
-            shutil.copytree(ROOT / part, work / part, ignore=shutil.ignore_patterns("__pycache__", "*.egg-info"))
-        else:
-            (work / part).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(ROOT / part, work / part)
+    copy_project(work)
     params.write_text(text, encoding="utf-8")
 
 

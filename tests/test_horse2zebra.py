@@ -71,6 +71,16 @@ def test_a_folder_belongs_to_its_settings(archive: Path, tmp_path: Path) -> None
         horse2zebra._prepare(tmp_path / "work", horse2zebra._settings(archive, "horse2zebra", 1, []))
 
 
+def test_what_is_brought_back_takes_the_place_of_nothing_else(tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").touch()
+    for place in (tmp_path, tmp_path / "thesis.tex"):
+        with pytest.raises(UserError, match="holds other things than results of this script; give an empty or another"):
+            horse2zebra._check_results(place)
+    (tmp_path / "parts.json").touch()
+    horse2zebra._check_results(tmp_path)
+    horse2zebra._check_results(tmp_path / "not there yet")
+
+
 def test_a_stage_that_is_stopped_goes_on_in_the_next_call_and_none_runs_twice(archive: Path, tmp_path: Path) -> None:
     config = horse2zebra._settings(archive, "horse2zebra", 0, ["runtime.device=cpu"])
     horse2zebra._prepare(tmp_path, config)

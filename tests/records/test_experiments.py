@@ -172,5 +172,8 @@ def test_weights_can_be_versioned_as_their_readme_says(project: Path) -> None:
     assert changed(project) == []
     run(project, "dvc", "add", "weights/mine")
     assert changed(project) == ["weights/mine.dvc"]
+    shutil.rmtree(folder)
+    run(project, "dvc", "checkout", "weights/mine.dvc")
+    assert (folder / "G_AB/generator.safetensors").read_bytes() == b"weights"
     undo(project)
     shutil.rmtree(folder)

@@ -73,7 +73,7 @@ def _about_software(pins: Mapping[str, str], others: list[str]) -> str:
 
 
 def processor() -> str:
-    """Its name."""
+    """The processor's name."""
     name = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.is_file():
