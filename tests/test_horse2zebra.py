@@ -132,7 +132,7 @@ def test_a_whole_pipeline_in_parts_gives_the_bytes_of_one_call(
 ) -> None:
     own = ("seed", "dataset.name", "dataset.url", "dataset.n_val", "train.validate_every_epochs", "evaluate.protocols")
     settings: dict[str, Any] = {name: value for name, value in TINY.items() if name not in own}
-    settings |= {"schedule.n_epochs": 150, "evaluate.protocols": []}
+    settings |= {"schedule.n_epochs": 150, "evaluate.protocols": [], "runtime.sample_every_steps": 100}
     changes = [f"{name}={json.dumps(value)}" for name, value in settings.items()]
     config = horse2zebra._settings(archive, "horse2zebra", 0, changes)
     whole, parts = (tmp_path / name for name in ("whole", "parts"))
