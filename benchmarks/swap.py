@@ -22,6 +22,7 @@ from cyclegan import images, randomness
 from cyclegan.config import Config
 from cyclegan.evaluation import health
 from cyclegan.evaluation.checks import Watch
+from cyclegan.levels import from_pixels, to_uint8
 from cyclegan.sources import earth
 
 TILE, SIDE = 96, 32  # px: tiles as they are cut, so large that coasts are frequent, and as they are used
@@ -70,7 +71,7 @@ def _pictures(folder: Path, options: Options) -> dict[str, Pair]:
 
 def _read(folder: Path) -> Tensor:
     files = sorted(folder.iterdir())
-    return images.to_tensor(torch.from_numpy(np.stack([images.resize(images.read(file, 3), SIDE, SIDE) for file in files])))
+    return from_pixels(np.stack([images.resize(images.read(file, 3), SIDE, SIDE) for file in files]))
 
 
 def _exchanged(truth: Pair) -> Pair:
@@ -90,7 +91,7 @@ def _with_means_exchanged(pictures: Tensor, where: Tensor) -> Tensor:
 
 def _planted(planted: str, sets: dict[str, Pair], config: Config, options: Options) -> list[Row]:
     as_taught = sets["val"] if planted == "honest" else _exchanged(sets["val"])
-    unpaired = tuple(packed(images.to_uint8(pictures).numpy()) for pictures in sets["train"])
+    unpaired = tuple(packed(to_uint8(pictures).numpy()) for pictures in sets["train"])
     ours = Ours(config, options.device, sets=(unpaired[0], unpaired[1]))
     networks = ours.state.networks
     lessons, steps = (2, 2) if options.tiny else (LESSONS, STEPS)

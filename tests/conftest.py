@@ -20,6 +20,7 @@ from cyclegan.data.inspection import inspect
 from cyclegan.data.plan import Plan
 from cyclegan.data.store import Store, Writer
 from cyclegan.evaluation.validation import Judge
+from cyclegan.levels import from_pixels
 from cyclegan.sources import shapes
 from cyclegan.training.loop import Samples
 from cyclegan.training.state import Canvas, TrainState, initial
@@ -96,7 +97,7 @@ def make_data(prepared: Path) -> Callable[[Config], Data]:
             pool_size=config.train.pool_size,
             flip=config.preprocess.flip,
         )
-        held_out = [store.open("test", domain).tensor(0, config.train.n_samples) for domain in layout.DOMAINS]
+        held_out = [from_pixels(store.open("test", domain).stack(0, config.train.n_samples)) for domain in layout.DOMAINS]
         validation = None
         if config.dataset.val_fraction > 0:
             validation = Validation(*held_out, batch_size=1)

@@ -10,9 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from PIL import Image, ImageCms, TiffImagePlugin
 
 from cyclegan import images
@@ -441,30 +438,6 @@ def test_resizing_is_antialiased_and_does_nothing_at_the_same_size() -> None:
     assert images.resize(COLOUR, 24, 20) is COLOUR
 
 
-def test_all_levels_survive_the_way_to_a_tensor_and_back() -> None:
-    levels = torch.arange(256, dtype=torch.uint8).reshape(2, 8, 16, 1).repeat(1, 1, 1, 3)
-    levels[..., 1] = 255 - levels[..., 1]
-    tensor = images.to_tensor(levels)
-    assert tensor.shape == (2, 3, 8, 16)
-    assert tensor.dtype == torch.float32
-    assert (tensor.min(), tensor.max()) == (-1, 1)
-    torch.testing.assert_close(tensor[:, 0].double(), levels[..., 0].double() / 255 * 2 - 1, atol=1e-6, rtol=0)
-    assert torch.equal(images.to_uint8(tensor), levels)
-
-
-@settings(deadline=None, max_examples=200, derandomize=True)
-@given(st.floats(-3, 3, width=32))
-def test_levels_are_rounded_not_truncated(value: float) -> None:
-    level = int(images.to_uint8(torch.full((1, 1, 1, 1), value)))
-    exact = min(max((value + 1) / 2 * 255, 0), 255)
-    assert abs(level - exact) <= 0.5 + 1e-4
-
-
-def test_rounding_in_half_precision_happens_in_single() -> None:
-    levels = torch.arange(256, dtype=torch.uint8).reshape(1, 16, 16, 1)
-    assert torch.equal(images.to_uint8(images.to_tensor(levels).half()), levels)
-
-
 # --- grids ------------------------------------------------------------------------------------------------------------
 
 
@@ -481,23 +454,23 @@ def cells(canvas: Pixels, rows: int, columns: int, size: tuple[int, int], gap: i
 @pytest.mark.parametrize(("size", "factor"), [((32, 32), 4), ((30, 43), 2), ((20, 128), 1), ((9, 200), 1), ((8, 1), 128)])
 @pytest.mark.parametrize("channels", [1, 3])
 def test_a_sheet_holds_the_pictures_in_reading_order(size: tuple[int, int], factor: int, channels: int) -> None:
-    pixels = torch.from_numpy(RNG.integers(0, 255, (5, *size, channels), dtype=np.uint8))
-    canvas = images.sheet(images.to_tensor(pixels), columns=2, gap=3)
+    pixels = RNG.integers(0, 255, (5, *size, channels), dtype=np.uint8)
+    canvas = images.sheet(list(pixels), columns=2, gap=3)
     found = cells(canvas, 3, 2, size, 3, factor)
-    for picture, cell in zip(pixels.expand(-1, -1, -1, 3).numpy(), found[:5], strict=True):
-        np.testing.assert_array_equal(cell, picture)
+    for picture, cell in zip(pixels, found[:5], strict=True):
+        np.testing.assert_array_equal(cell, np.broadcast_to(picture, (*size, 3)))
     assert (found[5] == 255).all()
 
 
 def test_a_grid_has_a_column_a_label_and_a_row_an_index() -> None:
-    colour = torch.from_numpy(RNG.integers(0, 255, (3, 40, 50, 3), dtype=np.uint8))
-    grey = torch.from_numpy(RNG.integers(0, 255, (3, 40, 50, 1), dtype=np.uint8))
-    canvas = images.grid({"real": images.to_tensor(colour).requires_grad_(), "fake": images.to_tensor(grey)})
+    colour = RNG.integers(0, 255, (3, 40, 50, 3), dtype=np.uint8)
+    grey = RNG.integers(0, 255, (3, 40, 50, 1), dtype=np.uint8)
+    canvas = images.grid({"real": colour, "fake": grey})
     label, rest = canvas[: images.LABEL_HEIGHT], canvas[images.LABEL_HEIGHT :]
     found = cells(rest, 3, 2, (40, 50), 2, 2)
     for row in range(3):
-        np.testing.assert_array_equal(found[2 * row], colour[row].numpy())
-        np.testing.assert_array_equal(found[2 * row + 1], grey[row].expand(-1, -1, 3).numpy())
+        np.testing.assert_array_equal(found[2 * row], colour[row])
+        np.testing.assert_array_equal(found[2 * row + 1], grey[row].repeat(3, axis=2))
     middle = label.shape[1] // 2
     assert label.shape[1] == rest.shape[1]
     assert (label[:, :middle] < 128).any()
@@ -516,10 +489,7 @@ def on_white(pixels: Pixels, side: int) -> Pixels:
 @pytest.mark.parametrize("channels", [1, 3])
 def test_pictures_of_any_sizes_fit_into_cells_of_the_largest_centred_on_white(channels: int) -> None:
     pictures = [levels(*size, channels) for size in ((20, 31), (31, 9), (1, 1), (10, 10))]
-    cells = images.fit(pictures)
-    assert cells.shape == (4, channels, 31, 31)
-    assert cells.dtype == torch.float32
-    for cell, pixels in zip(images.to_uint8(cells).numpy(), pictures, strict=True):
+    for cell, pixels in zip(images.fit(pictures), pictures, strict=True):
         np.testing.assert_array_equal(cell, on_white(pixels, 31))
 
 
@@ -539,12 +509,12 @@ def test_pictures_above_the_size_of_a_cell_are_reduced_to_it_with_their_shape_ke
     size: tuple[int, int], reduced: tuple[int, int]
 ) -> None:
     pixels = levels(*size, 3)
-    cells = images.to_uint8(images.fit([pixels, levels(130, 130, 3)])).numpy()
-    assert cells.shape == (2, 128, 128, 3)
+    cells = images.fit([pixels, levels(130, 130, 3)])
+    assert [cell.shape for cell in cells] == [(128, 128, 3)] * 2
     by_pillow = Image.fromarray(pixels).resize(reduced[::-1], Image.Resampling.BICUBIC) if size != reduced else pixels
     np.testing.assert_array_equal(cells[0], on_white(np.asarray(by_pillow), 128))
 
 
 def test_pictures_of_one_size_below_a_cell_are_stacked_as_they_are() -> None:
     pictures = [levels(36, 36, 3) + np.uint8(shift) for shift in range(3)]
-    np.testing.assert_array_equal(images.to_uint8(images.fit(pictures)).numpy(), np.stack(pictures))
+    np.testing.assert_array_equal(images.fit(pictures), pictures)

@@ -86,6 +86,17 @@ def test_help_of_a_stage_loads_nothing_heavy(stage: str) -> None:
     assert not loaded(of_stage(stage), "--help") & HEAVY
 
 
+def test_stages_without_networks_do_not_load_pytorch() -> None:
+    code = "from cyclegan.pipeline import download, preprocess"
+    assert not loaded(code) & {"torch", "torchvision", "torchmetrics", "mlflow", "matplotlib"}
+
+
+def test_a_training_loads_nothing_of_what_few_trainings_need() -> None:
+    found = loaded("from cyclegan.pipeline import train")
+    assert "torch" in found
+    assert not found & {"torchvision", "torchmetrics", "matplotlib"}
+
+
 def test_help_takes_little_more_than_its_parser() -> None:
     """In processor time, which other work on the machine hardly changes."""
     work = {

@@ -1,6 +1,6 @@
 """Image files <-> arrays: formats, modes, bit depths, value ranges and grids. Nothing else knows file formats.
 
-Arrays are uint8 [H, W, C] in 0..255 with C of 1 (greyscale) or 3 (RGB); tensors are float32 [N, C, H, W] in [-1, 1].
+Arrays are uint8 [H, W, C] in 0..255 with C of 1 (greyscale) or 3 (RGB); `levels` makes tensors of them.
 """
 
 import io
@@ -15,11 +15,8 @@ from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
-import torch
 from PIL import Image, ImageDraw, ImageFont, ImageOps, UnidentifiedImageError
 from PIL.TiffImagePlugin import TiffImageFile
-from torch import Tensor
-from torchvision.utils import make_grid
 
 from cyclegan.errors import UserError
 
@@ -229,30 +226,19 @@ def resize(pixels: Pixels, height: int, width: int) -> Pixels:
     return np.asarray(image.resize((width, height), Image.Resampling.BICUBIC)).reshape(height, width, pixels.shape[2])
 
 
-def to_tensor(pixels: Tensor) -> Tensor:
-    """uint8 [N, H, W, C] in 0..255, on any device -> float32 [N, C, H, W] in [-1, 1]."""
-    return pixels.permute(0, 3, 1, 2).to(torch.float32) / 127.5 - 1.0
-
-
-def to_uint8(pictures: Tensor) -> Tensor:
-    """Float [N, C, H, W] in [-1, 1] -> uint8 [N, H, W, C], rounded to the nearest level and clipped."""
-    levels = ((pictures.float() + 1.0) * 127.5).round().clamp(0, 255)
-    return levels.to(torch.uint8).permute(0, 2, 3, 1)
-
-
-def grid(columns: Mapping[str, Tensor], gap: int = 2) -> Pixels:
+def grid(columns: Mapping[str, Pixels], gap: int = 2) -> Pixels:
     """Labelled columns of pictures side by side, a row an index.
 
     Args:
-        columns: pictures by the column's label, each float [N, 1 or 3, H, W] in [-1, 1] of one size.
+        columns: pictures by the column's label, each uint8 [N, H, W, 1 or 3] of one size.
         gap: white px between pictures.
 
     Returns:
         uint8 [H', W', 3]; small pictures are enlarged by a whole factor, so that details can be seen.
     """
-    pictures = [column.detach().cpu().expand(-1, 3, -1, -1) for column in columns.values()]
-    pixels = sheet(torch.stack(pictures, dim=1).flatten(0, 1), len(columns), gap)
-    width = pictures[0].shape[3]
+    pictures = [picture for row in zip(*columns.values(), strict=True) for picture in row]
+    pixels = sheet(pictures, len(columns), gap)
+    width = pictures[0].shape[1]
     factor = enlargement(width)
     canvas = Image.new("RGB", (pixels.shape[1], pixels.shape[0] + LABEL_HEIGHT), "white")
     canvas.paste(Image.fromarray(pixels), (0, LABEL_HEIGHT))
@@ -263,15 +249,22 @@ def grid(columns: Mapping[str, Tensor], gap: int = 2) -> Pixels:
     return np.asarray(canvas)
 
 
-def sheet(pictures: Tensor, columns: int, gap: int = 2) -> Pixels:
-    """Pictures in rows of `columns`, enlarged as by `grid`: float [N, C, H, W] in [-1, 1] -> uint8 [H', W', 3]."""
-    pixels: Pixels = to_uint8(make_grid(pictures, nrow=columns, padding=gap, pad_value=1.0)[None])[0].numpy()
-    factor = enlargement(pictures.shape[3])
+def sheet(pictures: Sequence[Pixels], columns: int, gap: int = 2) -> Pixels:
+    """Pictures uint8 [H, W, 1 or 3] of one size in rows of `columns`, enlarged as by `grid`: uint8 [H', W', 3]."""
+    height, width = pictures[0].shape[:2]
+    columns = min(columns, len(pictures))
+    rows = -(-len(pictures) // columns)
+    pixels = np.full((gap + rows * (height + gap), gap + columns * (width + gap), 3), 255, dtype=np.uint8)
+    for index, picture in enumerate(pictures):
+        row, column = divmod(index, columns)
+        top, left = gap + row * (height + gap), gap + column * (width + gap)
+        pixels[top : top + height, left : left + width] = picture
+    factor = enlargement(width)
     return pixels.repeat(factor, axis=0).repeat(factor, axis=1)
 
 
-def fit(pictures: Sequence[Pixels]) -> Tensor:
-    """Pictures uint8 [H, W, C] of any sizes as float [N, C, side, side] in [-1, 1], for a sheet.
+def fit(pictures: Sequence[Pixels]) -> list[Pixels]:
+    """Pictures uint8 [H, W, C] of any sizes as ones of uint8 [side, side, C], for a sheet.
 
     The side is that of the largest, up to the cells of a grid; each is reduced to it, if need be, and centred on white.
     """
@@ -282,7 +275,7 @@ def fit(pictures: Sequence[Pixels]) -> Tensor:
         height, width = (max(1, round(length * scale)) for length in pixels.shape[:2])
         top, left = (side - height) // 2, (side - width) // 2
         cell[top : top + height, left : left + width] = resize(pixels, height, width)
-    return to_tensor(torch.from_numpy(cells))
+    return list(cells)
 
 
 def enlargement(width: int) -> int:

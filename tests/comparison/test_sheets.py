@@ -13,11 +13,12 @@ from torch import Tensor
 from cyclegan import images
 from cyclegan.comparison import sheets
 from cyclegan.evaluation.gallery import gallery
+from cyclegan.levels import to_tensor, to_uint8
 
 
 def drawn(count: int, channels: int = 3, side: int = 8, seed: int = 0) -> Tensor:
     pictures = torch.randint(0, 256, (count, side, side, channels), generator=torch.Generator().manual_seed(seed))
-    return images.to_tensor(pictures.to(torch.uint8))
+    return to_tensor(pictures.to(torch.uint8))
 
 
 def sheet(real: Tensor, fake: Tensor, truth: Tensor | None, rows: int, folder: Path) -> bytes:
@@ -36,7 +37,7 @@ def test_a_gallery_is_cut_into_its_pictures(tmp_path: Path, side: int, paired: b
     for row, index in zip(rows, (0, 2, 4), strict=True):
         assert list(row) == [name for name in expected if paired or name != "truth"]
         for name, pixels in row.items():
-            assert np.array_equal(pixels, images.to_uint8(expected[name])[index].numpy())
+            assert np.array_equal(pixels, to_uint8(expected[name])[index].numpy())
 
 
 def test_what_is_no_gallery_is_left_out() -> None:
@@ -60,7 +61,7 @@ def test_rows_of_one_test_picture_are_joined_whatever_else_the_galleries_show(tm
     for label, seed in (("old", 2), ("new", 3)):
         output, rebuilt = found[2].made[label]
         assert (output.label, rebuilt.label) == ("output", "rebuilt")
-        assert np.array_equal(pixels(output.uri), images.to_uint8(drawn(5, seed=seed))[4].numpy())
+        assert np.array_equal(pixels(output.uri), to_uint8(drawn(5, seed=seed))[4].numpy())
 
 
 def test_galleries_of_other_pictures_stand_by_themselves_and_names_may_be_unknown(tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from cyclegan.config import Config
 from cyclegan.device import autocast
 from cyclegan.evaluation import checks, health
 from cyclegan.evaluation.health import Probe, Values, measure
+from cyclegan.levels import to_tensor, to_uint8
 from cyclegan.models.networks import Networks
 from cyclegan.sources import earth, openmoji, shapes
 from cyclegan.training.state import TrainState
@@ -169,7 +170,7 @@ def test_details_hidden_in_the_output_are_caught_though_the_cycle_is_perfect() -
 def test_rounding_alone_destroys_what_is_hidden_below_a_level() -> None:
     """Without the noise, that is: a thousandth is an eighth of a level."""
     fake = REAL_B + 0.001 * (REAL_A - coarse(REAL_A))
-    seen = images.to_tensor(images.to_uint8(fake))
+    seen = to_tensor(to_uint8(fake))
     lost = health.hidden_information(REAL_A, REAL_A, REAL_A + 1000 * (seen - fake))
     assert lost is not None
     assert lost > 1
@@ -328,7 +329,7 @@ def test_bf16_is_near_enough(moody: Networks) -> None:
 def truth(folder: Path) -> tuple[Tensor, Tensor]:
     """True pairs [N, 3, H, W], by name."""
     sets = [[images.read(file, 3) for file in sorted((folder / name).iterdir())] for name in ("testA", "testB")]
-    one, other = (images.to_tensor(torch.from_numpy(np.stack(pictures))) for pictures in sets)
+    one, other = (to_tensor(torch.from_numpy(np.stack(pictures))) for pictures in sets)
     return one, other
 
 

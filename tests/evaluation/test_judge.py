@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch import Tensor
 
-from cyclegan import images
 from cyclegan.errors import UserError
 from cyclegan.evaluation import catalogue, metrics, validation
 from cyclegan.evaluation.validation import Judge
+from cyclegan.levels import to_tensor
 
 CPU = torch.device("cpu")
 N = 11  # pictures: more than a batch of the judge's
@@ -20,7 +20,7 @@ def pictures(seed: int, count: int = N, channels: int = 3) -> Tensor:
     """On 8-bit levels, so that rounding changes nothing."""
     generator = torch.Generator().manual_seed(seed)
     levels = torch.randint(0, 256, (count, 24, 24, channels), dtype=torch.uint8, generator=generator)
-    return images.to_tensor(levels)
+    return to_tensor(levels)
 
 
 def make(wanted: str, *, paired: bool = True, real_A: Tensor | None = None, real_B: Tensor | None = None) -> Judge:

@@ -11,11 +11,11 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from cyclegan import images
 from cyclegan.evaluation import catalogue, metrics
 from cyclegan.evaluation.features import FeatureNetwork, Resizing, inception_2015
 from cyclegan.evaluation.protocol import Domain, Settings, Table, Translated, score, translate
 from cyclegan.evaluation.sets import Features, SetScorer
+from cyclegan.levels import to_tensor, to_uint8
 from cyclegan.pipeline import scores
 
 CPU = torch.device("cpu")
@@ -61,12 +61,12 @@ class Shift(nn.Module):
 
 
 def features_of(real: Tensor) -> Features:
-    return SETS.features(lambda: [images.to_uint8(real)])
+    return SETS.features(lambda: [to_uint8(real)])
 
 
 def domain(seed: int, channels: int = 3, n: int = N, floor: bool = True) -> Domain:
     levels = torch.randint(0, 256, (2 * n, SIDE, SIDE, channels), generator=torch.Generator().manual_seed(seed))
-    real, train = images.to_tensor(levels.to(torch.uint8)).split(n)
+    real, train = to_tensor(levels.to(torch.uint8)).split(n)
     found = Domain([f"{i}.png" for i in range(n)], real, features_of(real), torch.full((1, channels, 1, 1), 0.25))
     if floor:
         found.floor, found.floor_features = train, features_of(train)
@@ -298,10 +298,8 @@ def judged(request: pytest.FixtureRequest) -> tuple[str, Table]:
             canvas[:, top : top + height, left : left + width] = -1
             canvas[:, top + 1 : top + height - 1, left + 1 : left + width - 1] = inside
     source, target = (
-        Domain(
-            [""] * count, images.to_tensor(levels), sets.features(lambda levels=levels: [levels]), torch.zeros(1, 3, 1, 1)
-        )
-        for levels in (images.to_uint8(lines if forth else filled), images.to_uint8(filled if forth else lines))
+        Domain([""] * count, to_tensor(levels), sets.features(lambda levels=levels: [levels]), torch.zeros(1, 3, 1, 1))
+        for levels in (to_uint8(lines if forth else filled), to_uint8(filled if forth else lines))
     )
     results = {name: Translated(corrupt(target.real, source.real), source.real) for name, corrupt in CORRUPTIONS.items()}
     results["last"] = Translated(target.real, source.real)

@@ -6,11 +6,11 @@ import pytest
 import torch
 from torch import Tensor
 
-from cyclegan import images
 from cyclegan.data.store import Store
 from cyclegan.errors import UserError
 from cyclegan.evaluation.features import FeatureNetwork, Resizing
 from cyclegan.evaluation.sets import SetScorer
+from cyclegan.levels import from_pixels, to_uint8
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.domains import RealPictures
 from cyclegan.pipeline.trained import choose_weights
@@ -38,8 +38,8 @@ def test_a_domain_is_its_test_set_with_the_training_sets_mean_colour(prepared: P
     assert found.real.shape == (4, 3, 32, 32)
     assert found.features["clean"].shape == (4, 192)
     assert not found.all_features
-    torch.testing.assert_close(images.to_uint8(found.real)[2], torch.from_numpy(test[2].copy()))
-    train = store.open("train", "B").tensor(0, 99)
+    torch.testing.assert_close(to_uint8(found.real)[2], torch.from_numpy(test[2].copy()))
+    train = from_pixels(store.open("train", "B").stack(0, 99))
     torch.testing.assert_close(found.mean_colour, train.mean((0, 2, 3), keepdim=True), atol=1e-5, rtol=1e-4)
 
 
@@ -50,7 +50,7 @@ def test_the_floor_is_as_many_training_pictures_as_are_translated(prepared: Path
     assert reference is not None
     found = pictures.domain("A", 2, against_all=False)
     assert found.floor is not None
-    first_and_last = torch.cat([reference.tensor(0, 1), reference.tensor(len(reference) - 1, len(reference))])
+    first_and_last = from_pixels(reference.stack(0, len(reference))[[0, -1]])
     assert torch.equal(found.floor, first_and_last)
     assert found.floor_features["clean"].shape == (2, 192)
     every = pictures.domain("A", 1000, against_all=True)

@@ -14,6 +14,7 @@ from cyclegan import images
 from cyclegan.config import Config
 from cyclegan.data.batches import Streaming
 from cyclegan.evaluation.checks import CHECKS
+from cyclegan.levels import to_uint8
 from cyclegan.models.networks import Networks
 from cyclegan.pipeline import health
 from cyclegan.training.execution import Execution
@@ -142,7 +143,7 @@ def test_pictures_are_the_middles_of_evenly_spread_training_pictures_of_one_size
     probe = health.make_probe(Streaming(*sets, None), config, CPU)
     for sizes, real in ((sizes_A, probe.real_A), (sizes_B, probe.real_B)):
         assert real.shape == (min(6, len(sizes)), 3, side, side)
-        pixels = images.to_uint8(real)
+        pixels = to_uint8(real)
         numbers = pixels[:, 0, 0, 0].tolist()
         assert numbers[0] == 0
         assert len(set(numbers)) == len(numbers)

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 import torch
 
-from cyclegan import config, images
+from cyclegan import config
 from cyclegan.data import store
 from cyclegan.errors import UserError
+from cyclegan.levels import to_uint8
 from cyclegan.pipeline import report
 from cyclegan.report.contents import Evaluation
 
@@ -40,7 +41,7 @@ def test_pictures_are_those_that_an_8_bit_file_would_hold(tmp_path: Path) -> Non
     shown = PICTURES["A_to_B"]
     for pixels, tensor in ((row.input, shown.real), (row.output, shown.fake), (row.rebuilt, shown.reconstructed)):
         assert pixels.shape == (4, 6, 1)
-        assert np.array_equal(pixels, images.to_uint8(tensor)[2].numpy())
+        assert np.array_equal(pixels, to_uint8(tensor)[2].numpy())
     assert row.truth is None
 
 

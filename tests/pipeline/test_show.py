@@ -8,10 +8,11 @@ from PIL import Image
 from project import set_params
 from typer.testing import CliRunner
 
-from cyclegan import config, images
+from cyclegan import config
 from cyclegan.cli import app
 from cyclegan.data.batches import load
 from cyclegan.data.store import Store
+from cyclegan.levels import to_uint8
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.download import download
 from cyclegan.pipeline.pictures import make_loader, make_plan
@@ -46,7 +47,7 @@ def test_rows_alternate_between_the_domains_and_hold_what_the_first_steps_hold(p
         shown.add(int(decisions.A.index[0]))
         for row, real in ((2 * (number // 3), batch.real_A), (2 * (number // 3) + 1, batch.real_B)):
             top, left = GAP + row * step, GAP + number % 3 * step
-            np.testing.assert_array_equal(small[top : top + 32, left : left + 32], images.to_uint8(real)[0].numpy())
+            np.testing.assert_array_equal(small[top : top + 32, left : left + 32], to_uint8(real)[0].numpy())
     assert len(shown) == 6  # no picture of A twice
 
 

@@ -10,6 +10,7 @@ from torch import Tensor
 from cyclegan import images
 from cyclegan.data.plan import Decisions, View
 from cyclegan.data.store import PixelSet
+from cyclegan.levels import to_tensor
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def load(loader: Loader, decisions: Decisions) -> Batch:
 
 
 def _finish(pixels: Tensor, flip: Tensor) -> Tensor:
-    pictures = images.to_tensor(pixels)
+    pictures = to_tensor(pixels)
     return torch.where(flip[:, None, None, None], pictures.flip(3), pictures)
 
 

@@ -17,8 +17,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-import torch
-from torch import Tensor
 
 from cyclegan import images
 from cyclegan.data.checks import Good
@@ -144,10 +142,9 @@ class PixelSet:
         start = self.offsets[index]
         return self.pixels[start : start + height * width * self.channels].reshape(height, width, self.channels)
 
-    def tensor(self, start: int, stop: int) -> Tensor:
-        """Pictures start..stop-1, which must share one size, as float32 [N, C, H, W] in [-1, 1]."""
-        stack = np.stack([self[index] for index in range(start, min(stop, len(self)))])
-        return images.to_tensor(torch.from_numpy(stack))
+    def stack(self, start: int, stop: int) -> images.Pixels:
+        """Pictures start..stop-1, which must share one size, as uint8 [N, H, W, C], a copy."""
+        return np.stack([self[index] for index in range(start, min(stop, len(self)))])
 
 
 def test_digest(summary: Mapping[str, Any]) -> str:

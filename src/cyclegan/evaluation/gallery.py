@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from cyclegan import images
+from cyclegan.levels import to_pixels
 
 
 def places(pictures: int, rows: int) -> list[int]:
@@ -18,4 +19,4 @@ def gallery(real: Tensor, fake: Tensor, reconstructed: Tensor, truth: Tensor | N
     if truth is not None:
         columns["truth"] = truth
     columns["reconstruction"] = reconstructed
-    return images.grid({name: pictures[chosen] for name, pictures in columns.items()})
+    return images.grid({name: to_pixels(pictures[chosen]) for name, pictures in columns.items()})

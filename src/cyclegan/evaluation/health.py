@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from cyclegan import images, randomness
+from cyclegan import randomness
+from cyclegan.levels import to_tensor, to_uint8
 from cyclegan.models.networks import Networks, evaluating
 
 NOISE = 0.02  # deviation of the mild noise on [-1, 1]: 2.5 of 255 levels, which the eye does not see
@@ -178,7 +179,7 @@ def _cycle(
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Translations, the way back from them, and that from them as 8 bits and noise leave them."""
     fake = _through(forth, real, batch_size)
-    dimmed = images.to_tensor(images.to_uint8(fake)) + noise
+    dimmed = to_tensor(to_uint8(fake)) + noise
     return fake, _through(back, fake, batch_size), _through(back, dimmed, batch_size)
 
 

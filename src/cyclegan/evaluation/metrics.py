@@ -6,7 +6,6 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 from torch.nn import functional
-from torchmetrics.functional.image import peak_signal_noise_ratio, structural_similarity_index_measure
 
 from cyclegan.evaluation.estimate import ABSENT, Estimate
 
@@ -155,6 +154,8 @@ def l1(output: Tensor, target: Tensor) -> list[float]:
 
 def psnr(output: Tensor, target: Tensor) -> list[float]:
     """Peak signal-to-noise ratio of each picture in dB, over a range of 2; infinite where they are equal."""
+    from torchmetrics.functional.image import peak_signal_noise_ratio  # takes seconds, and few trainings need it
+
     values: list[float] = peak_signal_noise_ratio(
         output, target, data_range=RANGE, reduction="none", dim=(1, 2, 3)
     ).tolist()
@@ -166,6 +167,8 @@ def ssim(output: Tensor, target: Tensor) -> list[float]:
 
     It is computed on intensities in [0, 1], because its luminance term counts from black.
     """
+    from torchmetrics.functional.image import structural_similarity_index_measure  # the same
+
     one, two = (output + 1) / 2, (target + 1) / 2
     values = structural_similarity_index_measure(one, two, data_range=1.0, reduction="none")
     assert isinstance(values, Tensor)

@@ -19,10 +19,10 @@ import pandas as pd
 import torch
 from torch import Tensor, nn
 
-from cyclegan import images
 from cyclegan.evaluation import metrics
 from cyclegan.evaluation.estimate import Estimate, mean
 from cyclegan.evaluation.sets import Features, SetScorer
+from cyclegan.levels import to_tensor, to_uint8
 
 Table = dict[str, dict[str, Estimate]]  # scores by their names, by subject
 Measure = Callable[[Tensor, Tensor], list[float]]
@@ -169,9 +169,9 @@ def _means(scores: dict[str, list[float]], settings: Settings) -> dict[str, Esti
 
 def _batches(pictures: Tensor, batch_size: int) -> Callable[[], list[Tensor]]:
     """The pictures as 8 bits [n, H, W, C], for features."""
-    return lambda: [images.to_uint8(batch) for batch in torch.split(pictures, batch_size)]
+    return lambda: [to_uint8(batch) for batch in torch.split(pictures, batch_size)]
 
 
 def _rounded(pictures: Tensor) -> Tensor:
     """As an 8-bit file would hold them."""
-    return images.to_tensor(images.to_uint8(pictures))
+    return to_tensor(to_uint8(pictures))

@@ -10,10 +10,10 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from cyclegan import images
 from cyclegan.errors import UserError
 from cyclegan.evaluation import catalogue, metrics
 from cyclegan.evaluation.features import Resizing, inception_2015
+from cyclegan.levels import to_tensor, to_uint8
 
 BATCH = 8  # pictures that are scored at once
 FEWEST = 2  # pictures of each domain that a score of sets needs
@@ -93,7 +93,7 @@ class Judge:
             return None, None
         if self.kind in OF_SETS:
             return self._distance(self.features[direction], self._features(fake))
-        output = looked_at if self.wants_cycle else images.to_tensor(images.to_uint8(fake))
+        output = looked_at if self.wants_cycle else to_tensor(to_uint8(fake))
         pairs = zip(torch.split(output, BATCH), torch.split(self.references[direction], BATCH), strict=True)
         measure = OF_PICTURES[self.kind.partition("_")[2]]
         values = [value for one, two in pairs for value in measure(one, two)]
@@ -101,7 +101,7 @@ class Judge:
 
     def _features(self, pictures: Tensor) -> Tensor:
         with torch.jit.optimized_execution(False):  # type: ignore[attr-defined] # else first passes may round otherwise
-            return self.network.features(torch.split(images.to_uint8(pictures.cpu()), BATCH), OF_SETS[self.kind])
+            return self.network.features(torch.split(to_uint8(pictures.cpu()), BATCH), OF_SETS[self.kind])
 
     def _distance(self, real: Tensor, fake: Tensor) -> Estimate:
         estimate = (metrics.kid_x1000 if self.kind == "kid_x1000" else metrics.fid)(real, fake, pairs=self.pairs)

@@ -11,6 +11,7 @@ from torch import Tensor
 
 from cyclegan import images
 from cyclegan.errors import UserError
+from cyclegan.levels import from_pixels, to_pixels
 from cyclegan.models.weights import load_generator
 
 ONNX_BYTES = (1 << 31) - 1  # the limit of its format
@@ -38,8 +39,8 @@ class Translator:
         height, width = pixels.shape[:2]
         pad = [(0, max(self.smallest, -(-side // self.stride) * self.stride) - side) for side in (height, width)]
         padded = np.pad(pixels, [*pad, (0, 0)], mode="reflect")
-        output = self.run(images.to_tensor(torch.from_numpy(padded)[None]))
-        result: images.Pixels = images.to_uint8(output)[0, :height, :width].numpy()
+        output = self.run(from_pixels(padded[None]))
+        result: images.Pixels = to_pixels(output)[0, :height, :width]
         return result
 
 

@@ -9,7 +9,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from cyclegan import images
 from cyclegan.data import layout
 from cyclegan.data.store import PixelSet, Store
 from cyclegan.errors import UserError
@@ -17,6 +16,7 @@ from cyclegan.evaluation.cache import cached
 from cyclegan.evaluation.features import Resizing
 from cyclegan.evaluation.protocol import Domain
 from cyclegan.evaluation.sets import Features, SetScorer
+from cyclegan.levels import from_pixels, to_tensor
 
 
 class RealPictures:
@@ -40,7 +40,7 @@ class RealPictures:
         mean_levels = self.store.summary["sets"][f"train{name}"]["mean"]
         domain = Domain(
             files=test.files,
-            real=test.tensor(0, len(test)),
+            real=from_pixels(test.stack(0, len(test))),
             features=self.features(test, range(len(test))),
             mean_colour=torch.tensor(mean_levels).reshape(1, -1, 1, 1) / 127.5 - 1,
         )
@@ -52,7 +52,7 @@ class RealPictures:
                 )
             return domain
         chosen = np.linspace(0, len(reference) - 1, min(translated, len(reference))).round().astype(int).tolist()
-        domain.floor = images.to_tensor(torch.cat(list(self._batches(reference, chosen))))
+        domain.floor = to_tensor(torch.cat(list(self._batches(reference, chosen))))
         domain.floor_features = self.features(reference, chosen)
         if against_all:
             sets = [test, reference, *([self.store.open("val", name)] if self.store.has("val", name) else [])]

@@ -6,12 +6,13 @@ from contextlib import AbstractContextManager
 import numpy as np
 import torch
 
-from cyclegan import images, tracking
+from cyclegan import tracking
 from cyclegan.config import Config
 from cyclegan.data.batches import Streaming
 from cyclegan.data.store import PixelSet
 from cyclegan.evaluation.checks import CHECKS, Watch, is_wanted, parts
 from cyclegan.evaluation.health import Probe, Values, measure
+from cyclegan.levels import from_pixels
 from cyclegan.models.networks import Networks
 
 PICTURES = 6  # of each domain
@@ -71,7 +72,7 @@ def _middles(pictures: PixelSet, side: int) -> torch.Tensor:
     chosen = [pictures[index * len(pictures) // count] for index in range(count)]
     corners = [((picture.shape[0] - side) // 2, (picture.shape[1] - side) // 2) for picture in chosen]
     squares = [picture[top : top + side, left : left + side] for picture, (top, left) in zip(chosen, corners, strict=True)]
-    return images.to_tensor(torch.from_numpy(np.stack(squares)))
+    return from_pixels(np.stack(squares))
 
 
 def summary(values: Values) -> dict[str, dict[str, float]]:

@@ -10,6 +10,7 @@ from cyclegan.data.layout import DOMAINS
 from cyclegan.data.plan import Plan
 from cyclegan.data.store import PixelSet, Store
 from cyclegan.errors import UserError
+from cyclegan.levels import from_pixels
 from cyclegan.training.loop import Samples
 from cyclegan.training.state import Canvas
 from cyclegan.training.validation import Validation
@@ -33,11 +34,12 @@ class Pictures:
             UserError: the pictures were prepared for other crops, or their sizes do not suit networks or batches.
         """
         loader = make_loader(store, config)
-        samples = Samples(*(store.open("test", name).tensor(0, config.train.n_samples).to(device) for name in DOMAINS))
+        shown = (store.open("test", domain).stack(0, config.train.n_samples) for domain in DOMAINS)
+        samples = Samples(*(from_pixels(pictures).to(device) for pictures in shown))
         validation = None
         if "valA" in store.summary["sets"]:
             held_out = (store.open("val", domain) for domain in DOMAINS)
-            real_A, real_B = (pictures.tensor(0, len(pictures)).to(device) for pictures in held_out)
+            real_A, real_B = (from_pixels(pictures.stack(0, len(pictures))).to(device) for pictures in held_out)
             validation = Validation(real_A, real_B, config.train.batch_size)
         canvas_A, canvas_B = (_canvas(pictures, loader.crop_size, config) for pictures in (loader.train_A, loader.train_B))
         return Pictures(make_plan(store, config), loader, samples, validation, (canvas_A, canvas_B))

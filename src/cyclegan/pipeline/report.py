@@ -12,6 +12,7 @@ from cyclegan import images
 from cyclegan.config import EvaluateConfig
 from cyclegan.data.store import test_digest
 from cyclegan.errors import UserError
+from cyclegan.levels import to_pixels
 from cyclegan.pipeline import paths
 from cyclegan.report.contents import Evaluation, Origin, Row
 
@@ -107,5 +108,5 @@ def _curves(path: Path, columns: list[str]) -> pd.DataFrame:
 
 
 def _pixels(pictures: Tensor, index: int) -> images.Pixels:
-    pixels: images.Pixels = images.to_uint8(pictures[index : index + 1].cpu())[0].numpy()
+    pixels: images.Pixels = to_pixels(pictures[index : index + 1])[0]
     return pixels

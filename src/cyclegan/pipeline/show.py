@@ -4,6 +4,7 @@ from cyclegan import images
 from cyclegan.config import Config
 from cyclegan.data.batches import load
 from cyclegan.data.store import Store
+from cyclegan.levels import to_pixels
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.pictures import make_loader, make_plan
 
@@ -24,7 +25,7 @@ def show_batch(config: Config, sets: int, columns: int) -> images.Pixels:
     for first in range(0, sets * columns, columns):
         batches = [load(loader, plan.decisions(step)) for step in range(first, first + columns)]
         for domain in ("real_A", "real_B"):
-            rows += [_colour(images.to_uint8(getattr(batch, domain))[0].numpy()) for batch in batches]
+            rows += [_colour(to_pixels(getattr(batch, domain))[0]) for batch in batches]
     return images.sheet(images.fit(rows), columns)
 
 

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from cyclegan import images, randomness
 from cyclegan.config import Config
 from cyclegan.errors import Interrupted
+from cyclegan.levels import to_pixels
 from cyclegan.models.networks import Networks, evaluating
 from cyclegan.training import schedule
 from cyclegan.training.checkpoint import Saver
@@ -160,4 +161,4 @@ def _grid(forth: nn.Module, back: nn.Module, real: Tensor, *, identity: bool) ->
     columns = {"real": real, "fake": fake, "reconstructed": back(fake)}
     if identity:
         columns["identity"] = back(real)
-    return images.grid(columns)
+    return images.grid({name: to_pixels(pictures) for name, pictures in columns.items()})
