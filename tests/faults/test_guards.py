@@ -311,7 +311,8 @@ def test_a_device_out_of_memory_is_one_line_that_says_what_to_lower(project: Pat
     assert_one_line(
         said,
         r"memory ran out \(CUDA out of memory\. Tried to allocate 2\.50 GiB\.\) with train\.batch_size 2 and "
-        r"preprocess\.crop_size 32 in params\.yaml; lower train\.batch_size, then preprocess\.crop_size, then .*",
+        r"preprocess\.crop_size 32 in params\.yaml; raise train\.accumulate or set train\.checkpoint_activations to true, "
+        r".* or lower train\.batch_size, then preprocess\.crop_size, .*",
     )
     assert mlflow_runs(project)[-1][0] == "FAILED"
     run(project, "dvc", "repro", "train")

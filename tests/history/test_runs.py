@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from cyclegan import tracking
 from cyclegan.cli import app
 from cyclegan.history import listing, screen
-from cyclegan.history.runs import REPRODUCES, HistoricRun, runs_of_key, the_run, workspace_store
+from cyclegan.history.runs import REPRODUCES, HistoricRun, results, runs_of_key, the_run, workspace_store
+from cyclegan.history.subject import commit_of
 
 
 def runs(*arguments: str) -> tuple[int, str]:
@@ -107,6 +108,20 @@ def test_a_result_that_was_committed_with_other_parameters_is_told(past: Past) -
     )
     assert true.startswith(f"{past.second[:8]} holds its result: second result")
     assert "they were changed after that training" in runs("--all")[1]
+
+
+def test_a_run_belongs_to_the_commit_of_its_own_settings_though_an_older_one_holds_its_result(past: Past) -> None:
+    run(past.root, "git", "checkout", "-q", "-b", "false", past.code)
+    run(past.root, "git", "checkout", past.second, "--", ".")
+    set_params(past.root, {"loss.lambda_A": 3.0})
+    run(past.root, "git", "add", "--all")
+    run(past.root, "git", "commit", "-q", "-m", "older", GIT_COMMITTER_DATE="2001-01-01T00:00:00Z")
+    try:
+        assert len(results(past.root).commits[past.keys[1]]) == 2
+        assert commit_of(past.root, past.runs[1]) == past.second
+    finally:
+        run(past.root, "git", "checkout", "-q", "main")
+        run(past.root, "git", "branch", "-q", "-D", "false")
 
 
 def test_a_run_whose_result_no_commit_holds_and_one_of_something_else(past: Past) -> None:

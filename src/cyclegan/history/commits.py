@@ -46,8 +46,8 @@ def one_commit(root: Path, name: str) -> str:
 
 
 def changing(root: Path, path: Path) -> list[str]:
-    """Every commit of any branch, tag or experiment that changed a file, newest first."""
-    return (lineage.git(root, "rev-list", "--all", "--", path.as_posix()) or "").split()
+    """Every commit of any branch, tag or experiment that changed a file, newest first, and none before its descendants."""
+    return (lineage.git(root, "rev-list", "--all", "--date-order", "--", path.as_posix()) or "").split()
 
 
 def last_change(root: Path, commit: str, path: Path) -> str | None:

@@ -9,7 +9,7 @@ from cyclegan import lineage, tracking
 from cyclegan.errors import UserError
 from cyclegan.history.commits import SHORT, Tree, one_commit, tree_of
 from cyclegan.history.declared import read_declared
-from cyclegan.history.keys import key_of
+from cyclegan.history.keys import key_of, keys_of
 from cyclegan.history.lock import LOCK, PARAMS, LockedStage, Recorded, read_lock, read_yaml
 from cyclegan.history.recorded import check_lock
 from cyclegan.history.runs import HistoricRun, results, workspace_store
@@ -49,7 +49,7 @@ class Subject:
 
 
 def commit_of(root: Path, name: str) -> str:
-    """The commit of a name, or the one that holds the result of a run.
+    """The commit of a name, or the oldest that holds a run's result: of those whose settings made it, if there are any.
 
     Raises:
         UserError: there is none, or there are several.
@@ -70,7 +70,8 @@ def commit_of(root: Path, name: str) -> str:
             f"no commit here holds the result of the run {entry.id} ({entry.name}); commit the {LOCK} and the metrics that "
             f"it made, `git fetch` what others committed, or name another run"
         )
-    return holding[-1]  # the oldest
+    keys = keys_of(root, holding)
+    return ([commit for commit in holding if not keys[commit].result_is_anothers] or holding)[-1]
 
 
 def subject_of(root: Path, commit: str) -> Subject:
