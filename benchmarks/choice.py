@@ -38,6 +38,7 @@ SMALL: dict[str, dict[str, Any]] = {  # than the default run: six trainings are 
     "model": {"ngf": 16},
 }
 SCORES = ("pair_l1", "kid_x1000_test")
+RIVALS = {"raw": "last", "ema": "last_ema"}  # of the best: how they are asked for, and their names in the result
 TINY: dict[str, dict[str, Any]] = {
     "dataset": {"n_train": 6, "n_test": 4, "n_val": 4},
     "model": {"ngf": 4, "ndf": 4},
@@ -59,11 +60,15 @@ def measure(options: Options) -> list[Row]:
 
 def _trained(source: str, seed: int, options: Options) -> list[Row]:
     settings = _settings(source, seed, options)
+    tables = {}
     with workspace(settings), contextlib.redirect_stdout(io.StringIO()):
-        for stage in (download, preprocess, train, evaluate):
+        for stage in (download, preprocess, train):
             stage(settings, lambda: None)
         trained = json.loads(paths.TRAIN_METRICS.read_text(encoding="utf-8"))
-        table = pd.read_csv(paths.SCORES)
+        for weights in RIVALS:
+            wanted = settings.evaluate.model_copy(update={"weights": weights})
+            evaluate(settings.model_copy(update={"evaluate": wanted}), lambda: None)
+            tables[weights] = pd.read_csv(paths.SCORES)
     best = trained["best"]
     failing = [
         f"{who}/{check}" for who, own in trained["health"].items() for check, value in own.items() if fails(check, value)
@@ -74,19 +79,19 @@ def _trained(source: str, seed: int, options: Options) -> list[Row]:
         "chosen": f"{best['weights']} of epoch {best['epoch']}",
         "failing_health": ", ".join(failing),
     }
-    return [{**about, "score": name, **_leads(table, name)} for name in SCORES]
+    return [{**about, "score": name, **_leads(tables, name)} for name in SCORES]
 
 
-def _leads(table: pd.DataFrame, name: str) -> dict[str, float]:
-    """How much better the chosen generators are than the last ones, and than the averages of these."""
-    of_score = table[table["metric"] == name].groupby("subject")
-    means = of_score["value"].mean()
-    chosen = float(means["model"])
-    row = {"best": chosen}
-    for subject in ("last", "last_ema"):
-        value, errors = float(means[subject]), of_score.get_group(subject)["se_from_model"].tolist()
+def _leads(tables: dict[str, pd.DataFrame], name: str) -> dict[str, float]:
+    """How much better the chosen generators are than each rival, by the table in which that one is `model`."""
+    row: dict[str, float] = {}
+    for weights, rival in RIVALS.items():
+        of_score = tables[weights][tables[weights]["metric"] == name].groupby("subject")
+        means, errors = of_score["value"].mean(), of_score.get_group("best")["se_from_model"].tolist()
+        value, chosen = float(means["model"]), float(means["best"])
         lead = value - chosen if catalogue.metric(name).better == "lower" else chosen - value
-        row |= {subject: value, f"lead_on_{subject}": lead, f"lead_on_{subject}_se": math.hypot(*errors) / len(errors)}
+        row |= {"best": chosen, rival: value, f"lead_on_{rival}": lead}
+        row[f"lead_on_{rival}_se"] = math.hypot(*errors) / len(errors)
     return row
 
 
