@@ -23,6 +23,11 @@ def test_the_table_of_pair_scores() -> None:
         assert f"| {name} | {shown} | {copied.value:.3f} | {flat.value:.3f} |" in TEXT
 
 
+def test_how_much_nearer_than_a_copy_the_colours_are() -> None:
+    ours, copied = (score("A_to_B", subject, "pair_l1") for subject in ("model", "copy_input"))
+    assert f"({copied.value - ours.value:.3f} nearer, with a standard error of {copied.se_from_model:.3f})" in TEXT
+
+
 def test_how_real_the_colours_look() -> None:
     ours, copied, real = (score("A_to_B", subject, "kid_x1000_test") for subject in ("model", "copy_input", "real_train"))
     shown = f"their KID x 1000 is {ours.value:.1f} [{ours.low:.1f}, {ours.high:.1f}], where copying the line art scores"
