@@ -30,6 +30,7 @@ from cyclegan.pipeline import browse
 
 __all__ = ["browser"]  # a fixture
 
+expect.set_options(timeout=30_000)  # ms: how long a page may take to show something on a busy machine
 DOCUMENTATION = ROOT / "docs/mlflow.md"
 SCREENSHOTS = ROOT / "docs/images/mlflow"
 LARGEST = 150_000  # bytes of a screenshot
