@@ -30,12 +30,12 @@ from cyclegan.pipeline import browse
 
 __all__ = ["browser"]  # a fixture
 
-expect.set_options(timeout=30_000)  # ms: how long a page may take to show something on a busy machine
 DOCUMENTATION = ROOT / "docs/mlflow.md"
 SCREENSHOTS = ROOT / "docs/images/mlflow"
 LARGEST = 150_000  # bytes of a screenshot
 SCREEN = {"width": 1280, "height": 800}
 SECONDS = 60.0  # for a page on a busy machine
+expect.set_options(timeout=SECONDS * 1000)
 # At first MLflow's assistant covers a third of each page, and pages are those for language models.
 QUIET = """
     localStorage.setItem('mlflow.assistant.panelOpen_v1', 'false');
