@@ -53,10 +53,9 @@ def test_a_store_that_is_away_costs_no_verdict(tmp_path: Path) -> None:
 
 def test_a_run_is_planted_with_its_own_id_and_tags(tmp_path: Path, mlflow_database: Path) -> None:
     store = store_in(tmp_path, mlflow_database)
-    plant_run(tmp_path / "mlflow.db", "b" * 32, {tracking.KEY_TAG: KEY, "dataset": "shapes"})
+    plant_run(tmp_path / "mlflow.db", "b" * 32, {tracking.KEY_TAG: KEY, "mlflow.runName": "shapes 0badcafe"})
     found = tracking.read_entry(store, "b" * 32)
     assert found is not None
-    tags = found.tags
-    assert (tags[tracking.KEY_TAG], tags["dataset"]) == (KEY, "shapes")
+    assert (found.name, found.tags[tracking.KEY_TAG]) == ("shapes 0badcafe", KEY)
     with sqlite3.connect(tmp_path / "mlflow.db") as database:
         assert database.execute("select run_uuid from runs").fetchall() == [("b" * 32,)]

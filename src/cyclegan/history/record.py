@@ -69,7 +69,7 @@ def plant_run(database: Path, run_id: str, tags: Mapping[str, str]) -> None:
     """Make a run of that id, with these tags, in a store that is thrown away: MLflow gives ids only by itself."""
     store = tracking.Store(f"sqlite:///{database}", "planted", str(database.parent / "planted"), f"{database}.lock")
     client, experiment = tracking.open_store(store)
-    made: str = client.create_run(experiment, tags=dict(tags), run_name="planted").info.run_id
+    made: str = client.create_run(experiment, tags=dict(tags)).info.run_id  # its name is a tag
     with sqlite3.connect(database) as connection:  # SQLite holds no foreign keys unless it is asked to
         for table in ("runs", "tags"):
             connection.execute(f"update {table} set run_uuid = ? where run_uuid = ?", (run_id, made))  # noqa: S608
