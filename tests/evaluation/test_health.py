@@ -19,7 +19,7 @@ from cyclegan.config import Config
 from cyclegan.device import autocast
 from cyclegan.evaluation import checks, health
 from cyclegan.evaluation.health import Probe, Values, measure
-from cyclegan.levels import to_tensor, to_uint8
+from cyclegan.levels import from_pixels, to_tensor, to_uint8
 from cyclegan.models.networks import Networks
 from cyclegan.sources import earth, openmoji, shapes
 from cyclegan.training.state import TrainState
@@ -329,7 +329,7 @@ def test_bf16_is_near_enough(moody: Networks) -> None:
 def truth(folder: Path) -> tuple[Tensor, Tensor]:
     """True pairs [N, 3, H, W], by name."""
     sets = [[images.read(file, 3) for file in sorted((folder / name).iterdir())] for name in ("testA", "testB")]
-    one, other = (to_tensor(torch.from_numpy(np.stack(pictures))) for pictures in sets)
+    one, other = (from_pixels(np.stack(pictures)) for pictures in sets)
     return one, other
 
 

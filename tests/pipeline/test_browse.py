@@ -35,7 +35,7 @@ SCREENSHOTS = ROOT / "docs/images/mlflow"
 LARGEST = 150_000  # bytes of a screenshot
 SCREEN = {"width": 1280, "height": 800}
 SECONDS = 60.0  # for a page on a busy machine
-expect.set_options(timeout=SECONDS * 1000)
+expect.set_options(timeout=1000 * SECONDS)
 # At first MLflow's assistant covers a third of each page, and pages are those for language models.
 QUIET = """
     localStorage.setItem('mlflow.assistant.panelOpen_v1', 'false');
@@ -185,7 +185,7 @@ def test_the_address_leads_to_the_runs_by_readable_names(served: Served, open_pa
     key = {run: served.tags(run)["train_key"][:8] for run in served.runs}
     names = [f"shapes {key['first']}", f"shapes {EXPERIMENT} {key['second']}"]
     for name in names:
-        expect(page.get_by_role("link", name=name)).to_be_visible(timeout=1000 * SECONDS)
+        expect(page.get_by_role("link", name=name)).to_be_visible()
     assert "workflowType=machine_learning" in page.url
     picture(page, "runs")
 
@@ -235,7 +235,7 @@ def search(served: Served, text: str) -> set[str]:
 def test_a_run_says_what_it_came_to_and_where_it_is_from(served: Served, open_page: Open) -> None:
     run_id = served.runs["first"]
     page = open_page(served.at(f"/runs/{run_id}"))
-    expect(page.get_by_text("A → B:").first).to_be_visible(timeout=1000 * SECONDS)
+    expect(page.get_by_text("A → B:").first).to_be_visible()
     body = page.inner_text("body")
     assert "copying the input (" in body
     assert "<!--" not in body
@@ -256,7 +256,7 @@ def test_a_run_says_what_it_came_to_and_where_it_is_from(served: Served, open_pa
         page.get_by_role("link", name="The whole report").click()
     page = opened.value
     report = page.frame_locator("iframe").first
-    expect(report.get_by_role("heading", name="shapes", exact=True)).to_be_visible(timeout=1000 * SECONDS)
+    expect(report.get_by_role("heading", name="shapes", exact=True)).to_be_visible()
     hide_path(page)
     picture(page, "report")
 
@@ -304,7 +304,7 @@ def test_a_generator_s_page_has_its_scores_and_leads_to_run_and_data(served: Ser
     with sqlite3.connect(served.project / "mlflow.db") as database:
         ((model_id,),) = database.execute("select model_id from logged_models where name = 'G_AB'")
     page = open_page(served.at(f"/models/{model_id}"))
-    expect(page.get_by_text("test/A_to_B/model/pair_l1").first).to_be_visible(timeout=1000 * SECONDS)
+    expect(page.get_by_text("test/A_to_B/model/pair_l1").first).to_be_visible()
     body = page.inner_text("body")
     assert f"shapes {served.tags('first')['train_key'][:8]}" in body
     assert served.tags("first")["data_digest"][:20] in body

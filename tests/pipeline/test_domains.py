@@ -13,6 +13,7 @@ from cyclegan.evaluation.sets import SetScorer
 from cyclegan.levels import from_pixels, to_uint8
 from cyclegan.pipeline import paths
 from cyclegan.pipeline.domains import RealPictures
+from cyclegan.pipeline.evaluate import _compared
 from cyclegan.pipeline.trained import choose_weights
 
 CPU = torch.device("cpu")
@@ -103,6 +104,18 @@ def test_the_best_are_taken_and_the_last_scored_beside_them(
     for weights in kept:
         paths.generator(tmp_path, "G_AB", weights).mkdir()
     assert choose_weights(tmp_path, wanted) == expected  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("found", "scored"),
+    [
+        (("model", "last", "last_ema"), ["model", "last_ema"]),
+        (("model", "last"), ["model", "last"]),
+        (("model", "best", "last_ema"), ["model", "best", "last_ema"]),
+    ],
+)
+def test_the_last_weights_are_not_scored_where_their_averages_are(found: tuple[str, ...], scored: list[str]) -> None:
+    assert list(_compared(dict.fromkeys(found, ""))) == scored
 
 
 @pytest.mark.parametrize(("wanted", "why"), [("ema", "no averages"), ("best", "none chosen by validation")])
