@@ -19,7 +19,8 @@ PATIENCE_SECONDS = 180
 KILLED = ("exited with -9", "exited with 137")  # what DVC says of a killed stage; the latter where $SHELL stands between
 MARK = "FAULT_SUITE"  # an environment variable by which a project's processes are found
 
-# What a process does by itself, at an exact place: it cannot be hit from outside. FAULT is "STAGE ACT PLACE WHEN COUNT".
+# What a process does by itself, at an exact place: it cannot be hit from outside. FAULT is "STAGE ACT PLACE WHEN COUNT";
+# as the stage "dvc" it strikes DVC itself where it writes dvc.lock.
 INJECTION = '''
 import os, signal, sys, time
 
@@ -97,6 +98,10 @@ if any(word.endswith(f"stages/{stage}.py") for word in sys.orig_argv):
         around(os, "replace", lambda here, there: "writing.tmp" in str(here))
     elif place == "prune":
         around(os, "unlink", lambda path, **keywords: "step-" in str(path))
+
+if stage == "dvc" and any(word.endswith("/dvc") for word in sys.orig_argv):
+    import ruamel.yaml
+    around(ruamel.yaml.YAML, "dump", lambda yaml, data, stream: stream.name.endswith("dvc.lock"))
 '''
 
 

@@ -2,6 +2,7 @@
 
 import random
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -12,6 +13,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import voluptuous
+import yaml
+from dvc.schema import COMPILED_LOCKFILE_SCHEMA
 from faults.processes import KILLED, Started, files, injection, mlflow_runs, outputs
 from project import run, set_params
 from repositories import changed, prepared_repository, repository
@@ -138,6 +142,7 @@ class KillSomewhere:
                 self.seconds = time.monotonic() - started
                 hit = False
         assert_explained(project)
+        restore_lock(project)
         return hit
 
 
@@ -154,10 +159,35 @@ def kill_dvc_alone(process: Started) -> None:
     """The orphan and the next `dvc repro` do not harm one another, whoever of the two is to work."""
     process.process.kill()
     process.process.wait()
+    restore_lock(process.project)
     second = Started(process.project, "dvc", "repro", "train")
     said = second.ended()
     assert second.process.returncode == 0 or "is at work" in said, said
     process.wait_for_all()
+
+
+def restore_lock(project: Path) -> None:
+    """As docs/questions.md says, where DVC died while it wrote dvc.lock: it empties the file first and then fills it."""
+    lock = project / "dvc.lock"
+    if not lock.exists():
+        return
+    try:
+        COMPILED_LOCKFILE_SCHEMA(yaml.safe_load(lock.read_text()))
+    except (yaml.YAMLError, voluptuous.Invalid):
+        lock.unlink()
+        run(project, "git", "checkout", "--", *run(project, "git", "ls-files", "dvc.lock").stdout.split())
+
+
+def kill_dvc_within_its_lock(project: Path) -> bool:
+    """DVC dies between emptying dvc.lock and filling it, and says that when it is started again."""
+    process = Started(project, "dvc", "repro", "train", PYTHONPATH=str(injection(project)), FAULT="dvc kill lock before 1")
+    said = process.ended()
+    assert process.process.returncode == -signal.SIGKILL, said
+    assert (project / "dvc.lock").read_bytes() == b""
+    again = Started(project, "dvc", "repro", "train")
+    assert "'./dvc.lock' validation failed" in again.ended()
+    restore_lock(project)
+    return True
 
 
 def kill_within(project: Path, moment: str) -> bool:
@@ -190,7 +220,7 @@ def test_killed_now_and_then_training_ends_in_the_same_bytes(
     reference = undisturbed({"schedule.n_epochs": 6, "schedule.n_epochs_decay": 6})
     somewhere = KillSomewhere("now and then", reference.seconds)
     within = [partial(kill_within, moment=moment) for moment in ("file half 1", "rename after 1", "sync before 1")]
-    survives(reference, tmp_path, [somewhere, *within, somewhere])
+    survives(reference, tmp_path, [somewhere, *within, somewhere, kill_dvc_within_its_lock])
 
 
 @pytest.mark.complete
@@ -226,6 +256,7 @@ def test_killed_at_any_moment_the_whole_pipeline_ends_in_the_same_bytes(tmp_path
         assert process.process.poll() is None
         process.kill()
         assert_explained(other)
+        restore_lock(other)
     run(other, "dvc", "repro")
     made = [path for path in lineage.outputs(one) if (one / path).is_file()]
     assert len(made) > 10

@@ -64,7 +64,7 @@ def read_lock(data: bytes, name: str) -> dict[str, LockedStage]:
         return {stage: _stage(entry) for stage, entry in raw["stages"].items()}
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         problem = f"{type(error).__name__}: {error}"
-        raise UserError(f"{name} is not what DVC writes ({problem}); `dvc repro` writes it anew") from None
+        raise UserError(f"{name} is not what DVC writes ({problem}); without it, `dvc repro` writes it anew") from None
 
 
 def read_yaml(data: bytes, name: str) -> Any:
