@@ -3,7 +3,7 @@
 PYTHON ?= python3
 ARGS ?=
 # What `make sweep` tries: two weights of the identity loss and two schedules, each in two epochs. ARGS may add, or set anew.
-SWEEP ?= -S loss.lambda_identity=0,0.5 -S schedule.lr_policy=linear,cosine -S schedule.n_epochs=1 -S schedule.n_epochs_decay=1
+SWEEP ?= -S loss.lambda_identity=0,0.5 -S schedule.lr_policy=linear,constant -S schedule.n_epochs=1 -S schedule.n_epochs_decay=1
 VENV := .venv
 INSTALLED := $(VENV)/.installed
 export PATH := $(CURDIR)/$(VENV)/bin:$(PATH)

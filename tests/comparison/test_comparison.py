@@ -252,7 +252,7 @@ def test_of_three_the_one_that_is_better_than_all_others_is_counted() -> None:
     found = compare([OLD, NEW, subject("third", scored(10, 0.5))])
     assert [row.better for row in found.tables["A_to_B"]] == ["third", "", None]
     assert [row.verdict for row in found.tables["A_to_B"]] == ["", "", ""]
-    assert found.summaries["A_to_B"] == "Of 2 scores: third is best in 1, no difference that the test set can show in 1."
+    assert found.summaries["A_to_B"] == "Of 2 scores: third is best in 1, no single best that the test set can show in 1."
 
 
 def test_health_and_both_digests_are_facts() -> None:

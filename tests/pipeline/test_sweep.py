@@ -2,9 +2,11 @@
 
 import json
 import sqlite3
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import yaml
 from project import ROOT, copy_project, git_commit, run
 from repositories import SHORT, repository
 from typer.testing import CliRunner
@@ -12,8 +14,10 @@ from typer.testing import CliRunner
 from cyclegan import config as configuration
 from cyclegan import lineage
 from cyclegan.cli import app
+from cyclegan.config import Config
 from cyclegan.errors import UserError
 from cyclegan.pipeline import sweep
+from cyclegan.training.schedule import factor, total_epochs
 
 
 def test_a_grid_is_every_combination_by_what_varies() -> None:
@@ -130,7 +134,7 @@ def in_workspace(path: Path, project: Path) -> bool:
     return path.relative_to(project).parts[0] not in apart and "__pycache__" not in path.parts
 
 
-def test_the_makefile_names_settings_that_there_are() -> None:
+def test_the_makefile_tries_four_trainings_that_differ(make_config: Callable[..., Config]) -> None:
     said = run(ROOT, "make", "-n", "-o", ".venv/.installed", "sweep").stdout
     words = said.split()
     given = [words[place + 1] for place, word in enumerate(words) if word == "-S"]
@@ -138,3 +142,10 @@ def test_the_makefile_names_settings_that_there_are() -> None:
     assert len(combinations) == 4
     params = lineage.declared(configuration.load(ROOT / "params.yaml"), next(iter(combinations.values())))
     assert params.keys() == {key.partition("=")[0] for key in given}
+    for shorter in ({}, {"schedule.n_epochs": 0}):  # as docs/experiments.md says
+        configs = [
+            make_config(**{key: yaml.safe_load(value) for key, value in combination.items()} | shorter)
+            for combination in combinations.values()
+        ]
+        rates = [[factor(epoch, each.schedule) for epoch in range(total_epochs(each.schedule))] for each in configs]
+        assert len({(each.loss.lambda_identity, *own) for each, own in zip(configs, rates, strict=True)}) == 4

@@ -59,9 +59,8 @@ def compare(subjects: Sequence[Subject], metrics: Sequence[str] = (), directions
     for direction in directions:
         rows = [row_of(name, direction, subjects, groups) for name in metrics or there]
         tables[direction] = [one for one in rows if any(cell.value != ABSENT for cell in one.cells)]
-    summaries = {
-        direction: _summary(rows, "better" if len(subjects) == 2 else "best") for direction, rows in tables.items()
-    }
+    words = ("better", "difference") if len(subjects) == 2 else ("best", "single best")
+    summaries = {direction: _summary(rows, *words) for direction, rows in tables.items()}
     return Comparison(
         list(subjects),
         _differing(subjects),
@@ -72,11 +71,11 @@ def compare(subjects: Sequence[Subject], metrics: Sequence[str] = (), directions
     )
 
 
-def _summary(rows: list[Row], word: str) -> str:
+def _summary(rows: list[Row], word: str, otherwise: str) -> str:
     told = [row.better for row in rows if row.better is not None]
     parts = [f"{label} is {word} in {told.count(label)}" for label in dict.fromkeys(told) if label]
     if "" in told:
-        parts.append(f"no difference that the test set can show in {told.count('')}")
+        parts.append(f"no {otherwise} that the test set can show in {told.count('')}")
     return f"Of {len(told)} scores: {', '.join(parts)}." if told else ""
 
 
