@@ -11,6 +11,7 @@ import torch
 import yaml
 from hypothesis import settings
 from project import mlflow_database, workspace
+from repositories import finished
 
 from cyclegan import config as configuration
 from cyclegan.config import Config
@@ -26,7 +27,7 @@ from cyclegan.training.loop import Samples
 from cyclegan.training.state import Canvas, TrainState, initial
 from cyclegan.training.validation import Validation
 
-__all__ = ["mlflow_database", "workspace"]  # fixtures from project.py
+__all__ = ["finished", "mlflow_database", "workspace"]  # fixtures from project.py and repositories.py
 
 PARAMS = Path(__file__).resolve().parents[1] / "params.yaml"
 TINY = project.TINY | {

@@ -1,22 +1,32 @@
 """A short history with two real results, made once, which tests read and put back as it was."""
 
+import pickle
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from history.past import Past, client_of, key_in, newest_run
 from project import enter, git_commit, run, set_params
-from repositories import commit_at, repository
+from repositories import commit_at, copy_repository, made_once
 
 from cyclegan.history.runs import REPRODUCES
 
 
 @pytest.fixture(scope="session")
-def made_past(tmp_path_factory: pytest.TempPathFactory, mlflow_database: Path) -> Past:
-    root = repository(tmp_path_factory.mktemp("past") / "project", mlflow_database, {})
-    code = commit_at(root)
-    run(root, "dvc", "repro", "-q")
-    first, first_key, first_run = git_commit(root, "first result"), key_in(root), newest_run(root)
+def made_past(tmp_path_factory: pytest.TempPathFactory, finished: Path) -> Past:
+    def make(root: Path) -> None:
+        past = make_past(copy_repository(finished, root))
+        (root.parent / "past.pickle").write_bytes(pickle.dumps(past))
+
+    made = made_once(tmp_path_factory, "past", make)
+    past: Past = pickle.loads((made.parent / "past.pickle").read_bytes())
+    return replace(past, root=copy_repository(made, tmp_path_factory.mktemp("past") / "project"))
+
+
+def make_past(root: Path) -> Past:
+    code = commit_at(root, "HEAD~1")
+    first, first_key, first_run = commit_at(root), key_in(root), newest_run(root)
     run(root, "git", "tag", "-a", "v1", "-m", "annotated")
     run(root, "git", "update-ref", f"refs/exps/{code[:2]}/{code[2:]}/keen-ape", first)
     set_params(root, {"loss.lambda_identity": 0.25})

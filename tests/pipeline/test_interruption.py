@@ -16,7 +16,7 @@ from project import child_environment, copy_project, run, set_params
 
 from cyclegan.pipeline import guard, paths
 
-LONG = {"schedule.n_epochs": 20, "schedule.n_epochs_decay": 20, "runtime.checkpoint_every_seconds": 0.1}
+LONG = {"schedule.n_epochs": 8, "schedule.n_epochs_decay": 8, "runtime.checkpoint_every_seconds": 0.1}
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +99,7 @@ def test_a_stopped_training_continues_to_the_same_bytes(
     finished = run(prepared, sys.executable, "stages/train.py")
     assert "continuing after step" in finished.stdout
     assert outputs(prepared) == undisturbed
-    assert newest_run(prepared) == (run_id, "FINISHED", 60)
+    assert newest_run(prepared) == (run_id, "FINISHED", 24)
 
 
 def assert_ended_well(stopped: subprocess.CompletedProcess[str], number: signal.Signals) -> None:
@@ -113,7 +113,7 @@ def test_a_result_that_dvc_never_recorded_is_written_again_without_training(
 ) -> None:
     shutil.rmtree(prepared / paths.TRAINED)
     again = run(prepared, sys.executable, "stages/train.py")
-    assert "continuing after step 120" in again.stdout
+    assert "continuing after step 48" in again.stdout
     assert outputs(prepared) == undisturbed
 
 

@@ -45,12 +45,11 @@ def export(config: Config, unchanged: Unchanged) -> None:
         shape = shape_of(spec)
         export_onnx(network, shape, config.export.opset, folder / name / ONNX_FILE)
         export_program(network, shape, folder / name / PROGRAM_FILE)
+        pictures = [_pictures(spec, size) for size in parity.sizes(spec.size, spec.stride, spec.smallest)]
+        programs = {file: load(folder / name / file) for file, load in parity.LOADERS.items()}
         differences[name] = {
-            file: max(
-                parity.largest_difference(network, load(folder / name / file), _pictures(spec, size))
-                for size in parity.sizes(spec.size, spec.stride, spec.smallest)
-            )
-            for file, load in parity.LOADERS.items()
+            file: max(parity.largest_difference(network, program, each) for each in pictures)
+            for file, program in programs.items()
         }
         for file, difference in differences[name].items():
             print(f"{name}/{file} differs from the network by at most {difference:.1e}")
