@@ -142,7 +142,8 @@ class KillSomewhere:
                 self.seconds = time.monotonic() - started
                 hit = False
         assert_explained(project)
-        restore_lock(project)
+        if hit:
+            restore_lock(project)
         return hit
 
 
